@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
@@ -19,6 +20,7 @@ _SHOWN = re.compile(r"\b(Basic|Bearer)( +|%20|\+)([A-Za-z0-9+/._~=-]{8,})", re.I
 # "Bearer authentication is off" is a sentence; a token has digits and this length.
 _SHORTEST_TOKEN = 16
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SECRET_NAME = re.compile("passw|secret|token|key|sig|credential", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|sig)[^=&;]*=)[^&;]*", re.IGNORECASE)
 
 
@@ -153,9 +155,17 @@ def _masked(shown: re.Match[str]) -> str:
     return f"{scheme}{space}{MASK}" if is_one else shown[0]
 
 
-def conceal(text: str, settings: object) -> str:
-    """The text without the secrets of these settings; what is shorter than six characters may be any word and stays."""
-    for secret in sorted(set(found_in(settings)), key=len, reverse=True):
+def named(names: Iterable[str]) -> Iterator[str]:
+    """What is secret of the environment's variables that programs are given, as their names say: tokens, keys …"""
+    yield from (os.environ[name] for name in names if _SECRET_NAME.search(name) and name in os.environ)
+
+
+def conceal(text: str, settings: object, more: Iterable[str] = ()) -> str:
+    """The text without the secrets of these settings, and `more`; what is shorter than six characters stays.
+
+    That short, it may be any word.
+    """
+    for secret in sorted({*found_in(settings), *more}, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, MASK)
     return _SHOWN.sub(_masked, text)

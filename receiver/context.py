@@ -40,5 +40,5 @@ class Context:
         self.started_at = self.clock()
 
     def conceal(self, text: str) -> str:
-        """What a program or a server said, without the secrets of our configuration, which it may have been given."""
-        return secrets.conceal(text, self.settings)
+        """What a program or a server said, without the secrets that it may have been given."""
+        return secrets.conceal(text, self.settings, secrets.named(self.settings.commands.environment))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploywatch.web.admission import REQUEST_BYTES, STRANGER_BYTES, STRANGER_SECONDS, TOGETHER_BYTES
 from deploywatch.web.bodies import SECONDS, TOGETHER
-from deploywatch.web.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, limit_of
+from deploywatch.web.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, UNREAD_BYTES, UNREAD_SECONDS, limit_of
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "SECURITY.md").read_text()
@@ -38,6 +38,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"`max_body`, {TOGETHER // 1024**2} MB together",
         f"first request | {HEAD_SECONDS:g} s |",
         f"next request | {IDLE_SECONDS:g} s |",
+        f"looked at once a minute; {UNREAD_BYTES // 1024**2} MB together" if UNREAD_SECONDS == 60 else "another time",
         f"| {MOST}, or what is left of the descriptors after {1000 - limit_of(1000)} of our own |",
     ):
         assert bound in TEXT

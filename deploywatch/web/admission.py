@@ -47,6 +47,7 @@ _SAID = {
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
+_OTHER_SITES = frozenset({"cross-site", "same-site"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
@@ -139,7 +140,9 @@ def _foreign(request: web.Request, own_urls: Iterable[str], *, checks_host: bool
     if named and checks_host:
         return Foreign.HOST
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if request.method in _SAFE or (site is None and origin is None):
+    if request.method in _SAFE:
+        return Foreign.ORIGIN if site in _OTHER_SITES and not _is_followed(request) else None
+    if site is None and origin is None:
         return None
     sent = _origin(origin or "")
     from_ours = bool(sent[1]) and sent in ours  # a proxy in front may have changed Host
@@ -149,6 +152,14 @@ def _foreign(request: web.Request, own_urls: Iterable[str], *, checks_host: bool
     if site is not None:
         return None if site in _OWN_SITES else Foreign.ORIGIN
     return None if from_ours or (sent[1] and sent[1] == host.lower()) else Foreign.ORIGIN
+
+
+def _is_followed(request: web.Request) -> bool:
+    """Whether the browser goes there as by a link, so that its user sees it; not a page's image, script or frame.
+
+    Reading, too, has effects: a probe is sent where `/probe` names it, and streams take places.
+    """
+    return (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
 
 
 def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Response | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from deploywatch import secrets
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import by, echo
@@ -47,10 +49,17 @@ def migrate(plan: Path, *, dry: bool, url: str | None, token: str | None, by: st
     way; 4: the outcome is not known. squawk's warnings about the SQL are shown where it is installed.
     """
     loaded = plans.load(plan)
+
+    def conceal(text: str) -> str:
+        # The receiver tells people, and pipelines keep what is printed.
+        own = loaded.settings.backup.own
+        return secrets.conceal(text, loaded.settings, secrets.named(own.environment if own else ()))
+
     for sentence in lint(loaded):
-        echo(sentence, err=True)
+        echo(conceal(sentence), err=True)
     # With JSON the story goes to standard error, so that standard output is one document.
-    ended = asyncio.run(_run(Run(loaded, lambda sentence: say(sentence, err=form == "json"), dry)))
+    ended = asyncio.run(_run(Run(loaded, lambda sentence: say(conceal(sentence), err=form == "json"), dry)))
+    ended = replace(ended, reason=conceal(ended.reason))
     if form == "json":
         say(as_json(_data(loaded, ended)))
     else:

@@ -32,6 +32,13 @@ class Database(Settings):
     dsn: SecretUrl
     password: Secret | None = None
 
+    @model_validator(mode="after")
+    def _no_other_password(self) -> Self:
+        # libpq takes this one by no other way than the argument, and pg_dump's are read by everybody on the machine.
+        if "sslpassword=" in self.dsn.get_secret_value():
+            raise ValueError("dsn: sslpassword would be an argument of pg_dump; use a key without a password")
+        return self
+
 
 class OwnBackup(Settings):
     """A command that makes a backup file, and one that reads it to its end; argv lists, never a shell."""

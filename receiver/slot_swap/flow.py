@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from deploywatch import secrets
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import verify
@@ -236,10 +237,10 @@ class Flow:
     async def _smoke(self, where: str, proof: Proof, values: Mapping[str, str]) -> None:
         for command in proof.smoke:
             argv = steps((command,), values)
-            result = await registry.perform(argv, self.means, proof.timeout)
+            result, shown = await registry.perform(argv, self.means, proof.timeout), self._conceal(str(argv))
             if not result.good:
-                raise StoppedError(f"{where}: smoke test {argv}: {result.detail}", FAILED)
-            self.say(f"{where}: smoke test {argv}: passed")
+                raise StoppedError(f"{where}: smoke test {shown}: {self._conceal(result.detail)}", FAILED)
+            self.say(f"{where}: smoke test {shown}: passed")
 
     async def _well(self, where: str, proof: Proof) -> None:
         settings, since = proof.health, None
@@ -260,7 +261,8 @@ class Flow:
 
     async def _look(self, proof: Proof, version: str | None) -> verify.Health:
         where = (self.plan.service, self.plan.environment)
-        return await verify.look(self.means.http, proof.health.url, *where, version)
+        health = await verify.look(self.means.http, proof.health.url, *where, version)
+        return replace(health, detail=self._conceal(health.detail))
 
     async def _perform(self, choice: RollbackChoice, values: Mapping[str, str]) -> Result:
         try:
@@ -268,7 +270,12 @@ class Flow:
         # A value that a plan will not put into an argument, such as a version that begins with a dash.
         except ValueError as error:
             return Result(good=False, detail=str(error))
-        return await registry.perform(planned, self.means, choice.timeout)
+        result = await registry.perform(planned, self.means, choice.timeout)
+        return replace(result, detail=self._conceal(result.detail))
+
+    def _conceal(self, text: str) -> str:
+        """What a program or a server said, which the receiver tells people: without what it may have been given."""
+        return secrets.conceal(text, self.plan, secrets.named(self.plan.variables))
 
     async def _finish(self, number: int, status: str) -> None:
         body = {"status": status}

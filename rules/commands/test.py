@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -38,7 +39,7 @@ def test(policies: tuple[Path, ...]) -> None:
     """
     tools = {name: _tool(name) for name in ("promtool", "amtool")}
     loaded = load_all(policies)
-    version = subprocess.run([tools["promtool"], "--version"], capture_output=True, text=True, check=False)
+    version = _run([tools["promtool"], "--version"])
     # Older ones print their version on standard error.
     demand(loaded, version.stdout + version.stderr, tools["promtool"])
     files = build_files(loaded)
@@ -52,11 +53,17 @@ def test(policies: tuple[Path, ...]) -> None:
 
 def _try(step: Step, folder: str) -> bool:
     """Run a step and say how it ended; whether it went well."""
-    done = subprocess.run(step.command, cwd=folder, capture_output=True, text=True, check=False)
+    done = _run(step.command, folder)
     say(f"{step.about}: {'failed' if done.returncode else 'good'}")
     if done.returncode:
         say(done.stdout + done.stderr)
     return done.returncode == 0
+
+
+def _run(command: Sequence[str], folder: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a tool, which has no part in the tokens of our environment."""
+    found = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return subprocess.run(command, cwd=folder, env=found, capture_output=True, text=True, check=False)
 
 
 def _steps(tools: dict[str, str], files: Files) -> Iterator[Step]:

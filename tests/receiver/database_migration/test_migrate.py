@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from deploywatch.files.yaml_reader import read
 from deploywatch.receiver.database_migration.backup import without_password
@@ -222,6 +223,24 @@ async def test_without_a_backup_that_can_be_read_nothing_is_begun(
     assert (ran.code, ran.outcome) == (1, "not_begun")
     assert words.removeprefix("and b.dump") in json.loads(ran.out)["reason"]
     assert await database.fetch(AGE) == 0
+
+
+async def test_no_secret_that_a_backup_is_given_is_told(
+    database: Database, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", "found-by-its-name")
+    monkeypatch.setenv("FROM_THE_VAULT", "filled-into-the-plan")
+    command = ["sh", "-c", 'echo "$1 $VAULT_TOKEN" >&2; exit 1', "sh", "${FROM_THE_VAULT}"]
+    own = {"command": command, "file": "b.dump", "verify": ["true"], "environment": ["VAULT_TOKEN"]}
+    ran = await migrate(plan_text(database, backup={"own": own}))
+    assert json.loads(ran.out)["reason"] == "sh failed (1): *** ***"
+    assert "found-by-its-name" not in ran.out + ran.err
+    assert "filled-into-the-plan" not in ran.out + ran.err
+
+
+def test_a_password_that_could_only_be_an_argument_is_refused() -> None:
+    with pytest.raises(ValidationError, match="sslpassword would be an argument"):
+        DatabaseSettings.model_validate({"dsn": "postgresql://app@db/shop?sslkey=k.pem&sslpassword=x"})
 
 
 async def test_every_fault_of_a_plan_is_told_with_its_place_and_nothing_is_run(

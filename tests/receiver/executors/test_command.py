@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,9 +23,12 @@ from deploywatch.receiver.executors.plan import Means
 from deploywatch.receiver.settings.commands import Commands
 from deploywatch.receiver.settings.executors.plan import Steps
 from deploywatch.receiver.settings.placeholders import check_template, fill
+from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, until
+from tests.receiver.scene import settings as receiver_settings
 from tests.support.examples import examples
 
+ROOT = Path(__file__).parents[3]
 HOSTILE = (
     "",
     "-rf",
@@ -205,6 +210,50 @@ async def test_a_command_finds_no_token_of_ours_but_what_is_named(monkeypatch: p
     assert names - {"LC_CTYPE"} == {"PATH", "HOME", "LANG", "KUBECONFIG", "SHOP_VERSION"}
     assert "KUBECONFIG-of-ours" in ran.output
     assert "SLACK_TOKEN" not in (await run(command, MINUTE)).output
+
+
+STARTS = {"create_subprocess_exec", "Popen", "run", "call", "check_call", "check_output"}
+SHELLS = {"create_subprocess_shell", "system", "popen", "getoutput", "getstatusoutput", "subprocess_shell"}
+
+
+def test_each_program_that_anything_of_ours_starts_has_an_environment_of_its_own() -> None:
+    found = []
+    for file in (
+        file for part in ("deploywatch", "exporter", "grafana", "receiver", "rules") for file in _modules(part)
+    ):
+        for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
+            what = call.func
+            if not isinstance(what, ast.Attribute):
+                continue
+            owner = ast.unparse(what.value)
+            assert what.attr not in SHELLS, f"{file}:{call.lineno}"
+            assert not (owner == "os" and what.attr.startswith(("exec", "spawn", "posix_spawn"))), (
+                f"{file}:{call.lineno}"
+            )
+            if owner in {"asyncio", "subprocess"} and what.attr in STARTS and (owner, what.attr) != ("asyncio", "run"):
+                given = {word.arg for word in call.keywords}
+                assert "env" in given, f"{file}:{call.lineno}"
+                assert "shell" not in given, f"{file}:{call.lineno}"
+                found.append(file.name)
+    assert len(found) > 4
+
+
+def _modules(part: str) -> Iterator[Path]:
+    """The modules of a part that serve users; the demo starts all of a machine that is its own."""
+    for file in (ROOT / part).rglob("*.py"):
+        below = file.relative_to(ROOT / part).parts[0]
+        if part != "deploywatch" or below not in {"demo", "exporter", "grafana", "receiver", "rules"}:
+            yield file
+
+
+@pytest.mark.parametrize(("name", "is_shown"), [("KUBECONFIG", True), ("DEPLOY_TOKEN", False), ("db_password", False)])
+async def test_what_a_variable_s_name_calls_secret_is_not_shown(
+    name: str, is_shown: bool, monkeypatch: pytest.MonkeyPatch, make_scene: MakeScene
+) -> None:
+    monkeypatch.setenv(name, "a-value-of-ours")
+    scene = make_scene(receiver_settings(commands={"environment": [name]}))
+    shown = scene.context.conceal("it failed: a-value-of-ours")
+    assert shown == ("it failed: a-value-of-ours" if is_shown else "it failed: ***")
 
 
 async def test_steps_pass_on_only_what_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:

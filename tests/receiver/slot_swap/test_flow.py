@@ -127,8 +127,8 @@ class World:
             return self.verdict
 
         async with aiohttp.ClientSession() as http:
-            means = Means(http, self.scene.clock, sleep)
             plan, asked = plans.load(self.plan(**more)), Asked(version, "", "ci")
+            means = Means(http, self.scene.clock, sleep, plan.variables)
             flow = Flow(plan, Client(self.url), means, asked, watch, self.said.append)
             try:
                 await flow.run()
@@ -285,6 +285,21 @@ async def test_smoke_tests_that_fail_in_production_bring_the_version_before_back
     code, why = await world.run()
     assert (code, world.live, world.swaps) == (1, "1.2.3", 2)
     assert "production: smoke test" in why
+
+
+async def test_no_secret_that_a_smoke_test_is_given_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "found-by-its-name")
+    monkeypatch.setenv("FROM_THE_VAULT", "filled-into-the-plan")
+    world.script("smoke.sh", 'echo "$2 $SHOP_TOKEN"; ! grep -q 1.2.4 live')
+    proof = {"health": {"url": f"{world.url}/health/services/shop", "healthy_for": "1s", "within": "9s"}}
+    smoke = [str(world.folder / "smoke.sh"), "x", "${FROM_THE_VAULT}"]
+    _, why = await world.run(production={**proof, "smoke": [smoke]}, variables=["SHOP_TOKEN"])
+    assert "smoke.sh x ***: exit code 1: *** ***" in why
+    told = [*world.said, *(message.body for message in world.scene.channels["team"].messages)]
+    async with aiohttp.ClientSession() as http, http.get(f"{world.url}/api/v1/incidents/1") as answer:
+        told.append(await answer.text())
+    assert any("smoke.sh" in text for text in told)
+    assert not [text for text in told if "found-by-its-name" in text or "filled-into-the-plan" in text]
 
 
 async def test_where_the_receiver_does_not_go_back_it_is_said_and_a_person_told(world: World) -> None:
