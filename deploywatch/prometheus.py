@@ -1,4 +1,4 @@
-"""A thin client of Prometheus's HTTP API: queries, what they cost, labels, types, alerts, targets."""
+"""A thin client of Prometheus's HTTP API: queries, what they cost, labels, types, alerts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import aiohttp
 from deploywatch import json_text, responses
 from deploywatch.errors import UnreachableError
 from deploywatch.secrets import redact_url
+from deploywatch.terminal import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,9 @@ class Prometheus:
                 return [Series({}, float(data["result"][1]))]
             # A native histogram has `histogram` and no `value`.
             if kind != "vector" or not all("value" in item for item in data["result"]):
-                kind_given = "histograms" if kind == "vector" else f"a {kind}"
+                kind_given = "histograms" if kind == "vector" else f"a {_short(kind)}"
                 raise UnreachableError(f"{self._name} gave {kind_given} and not numbers for the query {expression!r}")
-            return [Series(dict(item["metric"]), float(item["value"][1])) for item in data["result"]]
+            return [Series(_labels(item["metric"]), float(item["value"][1])) for item in data["result"]]
 
     async def query_range(
         self, expression: str, *, start: float, end: float, step: float, whole: bool = False
@@ -97,9 +98,10 @@ class Prometheus:
         data = await self._get("/api/v1/query_range", {"query": expression, **times}, whole=whole)
         with self._understood("/api/v1/query_range"):
             if data["resultType"] != "matrix":
-                raise UnreachableError(f"{self._name} gave a {data['resultType']} and not a matrix for {expression!r}")
+                kind = _short(data["resultType"])
+                raise UnreachableError(f"{self._name} gave a {kind} and not a matrix for {expression!r}")
             return [
-                Line(dict(item["metric"]), tuple((float(at), float(value)) for at, value in item.get("values", ())))
+                Line(_labels(item["metric"]), tuple((float(at), float(value)) for at, value in item.get("values", ())))
                 for item in data["result"]
             ]
 
@@ -131,16 +133,10 @@ class Prometheus:
         return str(build.get("version", "")) if isinstance(build, dict) and "application" not in build else ""
 
     async def alerts(self) -> list[dict[str, Any]]:
-        """The pending and firing alerts, as the API gives them."""
+        """The pending and firing alerts, as the API gives them, each with labels, a state and since when."""
         answer = await self._get("/api/v1/alerts", {})
         with self._understood("/api/v1/alerts"):
-            return _list(answer["alerts"])
-
-    async def targets(self) -> list[dict[str, Any]]:
-        """The active scrape targets, as the API gives them."""
-        answer = await self._get("/api/v1/targets", {"state": "active"})
-        with self._understood("/api/v1/targets"):
-            return _list(answer["activeTargets"])
+            return [{**alert, **_state(alert)} for alert in _list(answer["alerts"])]
 
     @property
     def _name(self) -> str:
@@ -167,9 +163,9 @@ class Prometheus:
         if not isinstance(answer, dict) or answer.get("status") != "success":
             reason = answer.get("error", answer) if isinstance(answer, dict) else answer
             more = "" if response.ok else f"{_STATUSES.get(response.status, str(response.status))}: "
-            raise UnreachableError(f"{self._name} refused {path}: {more}{str(reason)[:_SHOWN]}")
-        if whole and (partial := [text for text in answer.get("warnings", ()) if not text.startswith(_REMARK)]):
-            raise UnreachableError(f"{self._name} gave a partial answer: {'; '.join(partial)[:_SHOWN]}")
+            raise UnreachableError(f"{self._name} refused {path}: {more}{_short(reason)}")
+        if whole and (partial := _partial(answer.get("warnings"))):
+            raise UnreachableError(f"{self._name} gave a partial answer: {_short(partial)}")
         return answer.get("data")
 
     @contextmanager
@@ -179,8 +175,29 @@ class Prometheus:
             yield
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UnreachableError(
-                f"{self._name} did not answer {path} as Prometheus does ({error!r}); is it one?"
+                f"{self._name} did not answer {path} as Prometheus does ({_short(repr(error))}); is it one?"
             ) from error
+
+
+def _short(said: object) -> str:
+    """What the server said, on one line, for people."""
+    return brief(str(said), _SHOWN)
+
+
+def _partial(warnings: Any) -> str:
+    """What the server warns of, but for remarks on an expression; a warning of another kind counts too."""
+    given = warnings if isinstance(warnings, list) else [warnings] if warnings else []
+    return "; ".join(str(text) for text in given if not str(text).startswith(_REMARK))
+
+
+def _labels(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise TypeError("labels are no texts")
+    return value
+
+
+def _state(alert: Any) -> dict[str, Any]:
+    return {"labels": _labels(alert["labels"]), "state": str(alert["state"]), "activeAt": str(alert["activeAt"])}
 
 
 def _list(value: Any) -> list[Any]:

@@ -9,6 +9,8 @@ import aiohttp
 from deploywatch.secrets import redact_url
 
 _CHUNK = 64 * 1024
+_SHOWN = 300
+"""Characters of an address that a person is shown."""
 _OF_LIBRARIES = 8 * 1024**2
 
 
@@ -43,7 +45,7 @@ async def read_direct(response: aiohttp.ClientResponse, limit: int) -> bytes:
     Who follows one sends credentials to a server that nobody configured, and takes a sign-in page for an answer.
     """
     if 300 <= response.status < 400:
-        where = redact_url(response.headers.get("Location", "nowhere"))
+        where = redact_url(response.headers.get("Location", "nowhere"))[:_SHOWN]
         raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
     return await read(response, limit)
 

@@ -35,6 +35,12 @@ def visible(text: str) -> str:
     return _UNSEEN.sub("\ufffd", whole)
 
 
+def brief(text: str, most: int) -> str:
+    """The text on one line, of at most so many characters; the last is … where something was left out."""
+    # Cut first: what is 200 kB long need not be looked at whole.
+    return visible(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
 def escaped(text: str) -> str:
     """The text on one line; what a terminal obeys, or reads in another order, is written as Python writes it."""
     return _OBEYED.sub(lambda match: repr(match[0])[1:-1], text)

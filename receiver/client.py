@@ -26,6 +26,7 @@ _NO_SUCH_PLACE, _NO_SUCH_NUMBER = (404, 405), "there is no "
 _TAKEN = "committed"
 _ANSWER_LIMIT = 256 * 1024**2
 _CHUNK = 64 * 1024
+_SHOWN = 300  # characters of another's address
 OURS = "X-Deploywatch"
 """The header by which a page of the receiver is told from a page of a proxy before it."""
 
@@ -201,7 +202,7 @@ def _read_direct(response: http.client.HTTPResponse) -> bytes:
     if 300 <= response.status < 400:
         from deploywatch.secrets import redact_url  # noqa: PLC0415 - its types are pydantic's, which take long to import
 
-        where = redact_url(response.headers.get("Location", "nowhere"))
+        where = redact_url(response.headers.get("Location", "nowhere"))[:_SHOWN]
         raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
     content = bytearray()
     while chunk := response.read(_CHUNK):

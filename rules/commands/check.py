@@ -23,8 +23,9 @@ from deploywatch.rules.loading import load_all
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
-from deploywatch.terminal import as_json, say
+from deploywatch.terminal import as_json, brief, say
 
+_LONGEST = 2000
 _DEAREST = 5
 """Rules whose cost is told one by one."""
 
@@ -38,10 +39,15 @@ class _Told:
     column: int
     finding: Finding
 
+    @property
+    def message(self) -> str:
+        """What was found; it may repeat what targets call their labels and types."""
+        return brief(self.finding.message, _LONGEST)
+
     def __str__(self) -> str:
         where = path_text(self.finding.path)
         about = f" {where}:" if where else ""
-        return f"{self.file}:{self.line}:{self.column}:{about} {self.finding.grade}: {self.finding.message}"
+        return f"{self.file}:{self.line}:{self.column}:{about} {self.finding.grade}: {self.message}"
 
     def plain(self) -> dict[str, object]:
         """As data."""
@@ -51,7 +57,7 @@ class _Told:
             "column": self.column,
             "path": path_text(self.finding.path),
             "grade": self.finding.grade,
-            "message": self.finding.message,
+            "message": self.message,
         }
 
 

@@ -9,9 +9,11 @@ from decimal import Decimal
 from deploywatch.prometheus import Prometheus
 from deploywatch.quantity import Quantity, Unit
 from deploywatch.rules.live.survey import UNTOLD, Survey, Timed
+from deploywatch.terminal import as_json
 
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 _LIMITS = tuple(Decimal(text) / 100 for text in ("1", "2", "5", "10", "20", "50"))
+_NAMED = 3
 _ROOM = 2
 """A limit is at least so many times the worst of the last day."""
 
@@ -51,7 +53,9 @@ def _head(survey: Survey, name: str) -> Iterator[str]:
     yield "# Drafted by `deploywatch rules init` from what Prometheus has: the limits are guesses, which today's values"
     yield "# keep. Read each, put your own in its place, and say in `sources` who agreed on it."
     yield f"policy: {name}"
-    yield f"about: {', '.join(survey.services[:3])}{' and others' if len(survey.services) > 3 else ''}."
+    more = " and others" if len(survey.services) > _NAMED else ""
+    names = ", ".join(survey.services[:_NAMED])
+    yield f"about: {_text(f'{names}{more}.')}"
     yield ""
     yield "sources:"
     yield "  today:"
@@ -102,6 +106,8 @@ def _selectors(survey: Survey) -> Iterator[str]:
     else:
         yield "  # No label tells environments apart. This is what deploywatch's other parts call one without a name."
         yield f"  environment: {UNTOLD}"
+    if survey.left_out:
+        yield f"  # {survey.left_out} more were found, of fewer series or with too long a name: add those of yours."
     yield ""
 
 
@@ -189,7 +195,8 @@ def _bounds(durations: Timed) -> list[Quantity]:
 
 
 def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """As YAML, of which JSON is a part: a label's value may be anything, and is no YAML of the policy's."""
+    return as_json(value)
 
 
 async def _most(prometheus: Prometheus, expression: str) -> float | None:

@@ -13,11 +13,14 @@ from deploywatch.rules.comparison import Term
 from deploywatch.rules.live.inlining import Inliner
 from deploywatch.rules.outputs import wording
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
+from deploywatch.terminal import brief
 
 _MOST = 20
 """Services whose values are shown, those nearest to the limit first."""
 
 
+_LONGEST = 400
+"""Characters that are shown of what a server's labels say."""
 _SHORT = 12
 """Lines of a query that are shown unasked: who is woken looks for the values."""
 
@@ -78,7 +81,7 @@ def _values(term: Term, series: list[Series]) -> Iterator[str]:
     for sample in near[:_MOST]:
         labels = {name: text for name, text in sample.labels.items() if name not in {SERVICE, ENVIRONMENT, "__name__"}}
         more = "".join(f", {name} {text}" for name, text in labels.items())
-        who = f"{sample.labels.get(SERVICE, '?')} in {sample.labels.get(ENVIRONMENT, '?')}{more}"
+        who = brief(f"{sample.labels.get(SERVICE, '?')} in {sample.labels.get(ENVIRONMENT, '?')}{more}", _LONGEST)
         # NaN is unequal to itself, and holds nothing.
         is_true = sample.value == sample.value and term.holds(Decimal(sample.value))
         reading = term.reading.phrase.format(form.render(sample.value) + form.after)
@@ -96,6 +99,6 @@ async def _state(prometheus: Prometheus, policy: ResolvedPolicy, alert: Resolved
     ]
     for state in states:
         who = f"{state['labels'].get(SERVICE, '?')} in {state['labels'].get(ENVIRONMENT, '?')}"
-        yield f"{state['state']} for {who} since {state['activeAt']}"
+        yield brief(f"{state['state']} for {who} since {state['activeAt']}", _LONGEST)
     if not states:
         yield "neither pending nor firing in this Prometheus, or its rules are not loaded there"

@@ -33,7 +33,12 @@ UNTOLD = "default"
 
 _UNITS = (("_seconds", "s"), ("_milliseconds", "ms"), ("_ms", "ms"), ("_microseconds", "us"), ("_nanoseconds", "ns"))
 _CODE = re.compile(r"[1-5]([0-9][0-9]|xx)")
+_NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]{0,199}")
 _MOST_SERVICES = 30
+_LONGEST_NAME = 200
+"""Characters of a service's or an environment's name that is drafted."""
+_LONGEST = Decimal(10) ** 15
+"""A bound beyond it, eleven days of nanoseconds, is none of a request's; an exponent's digits would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,10 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found; `more` are metrics of Prometheus, our exporter and node_exporter that bear the same labels."""
+    """What was found; `more` are metrics of Prometheus, our exporter and node_exporter that bear the same labels.
+
+    `left_out` counts the services and environments that were found and are not drafted.
+    """
 
     requests: Counted | None
     durations: Timed | None
@@ -65,11 +73,13 @@ class Survey:
     services: tuple[str, ...]
     environments: tuple[str, ...]
     more: frozenset[str]
+    left_out: int = 0
 
 
 async def survey(prometheus: Prometheus) -> Survey:
     """Look around; DeploywatchError, which says what was looked for, where there is nothing to make a policy of."""
-    names = await prometheus.label_values("__name__")
+    # A target may call its metrics anything, and their names stand in queries and in the draft.
+    names = [name for name in await prometheus.label_values("__name__") if _NAME.fullmatch(name)]
     requests = await _requests(prometheus, names)
     durations = await _durations(prometheus, names, requests)
     # Services are told apart by the labels of what they are judged by.
@@ -85,14 +95,19 @@ async def survey(prometheus: Prometheus) -> Survey:
         raise DeploywatchError(
             f"{main} has none of the labels {', '.join(SERVICE)}, so that nothing tells services apart"
         )
+    services, more_services = await _values(prometheus, service, main)
+    environments, more_environments = await _values(prometheus, environment, main) if environment else ((), 0)
+    if not services:
+        raise DeploywatchError(f"each value of {main}'s label {service} has more than {_LONGEST_NAME} characters")
     return Survey(
         requests,
         durations,
         service,
         environment,
-        await _values(prometheus, service, main),
-        await _values(prometheus, environment, main) if environment else (),
+        services,
+        environments,
         frozenset(await _more(prometheus, names, (service, environment))),
+        more_services + more_environments,
     )
 
 
@@ -131,11 +146,14 @@ async def _label(prometheus: Prometheus, metric: str, known: Iterable[str]) -> s
     return ""
 
 
-async def _values(prometheus: Prometheus, label: str, metric: str) -> tuple[str, ...]:
-    """The label's values, those with most series first."""
+async def _values(prometheus: Prometheus, label: str, metric: str) -> tuple[tuple[str, ...], int]:
+    """The label's values that have most series, sorted, and how many more there are."""
     counts = await by_label(prometheus, label, metric)
-    values = sorted((value for value in counts if value), key=lambda value: (-counts[value], value))
-    return tuple(sorted(values[:_MOST_SERVICES]))
+    values = [value for value in counts if value]
+    named = sorted(
+        (value for value in values if len(value) <= _LONGEST_NAME), key=lambda value: (-counts[value], value)
+    )[:_MOST_SERVICES]
+    return tuple(sorted(named)), len(values) - len(named)
 
 
 async def _more(prometheus: Prometheus, names: Sequence[str], labels: Sequence[str]) -> list[str]:
@@ -157,5 +175,5 @@ def _finite(texts: Iterable[str]) -> Iterable[Decimal]:
             number = Decimal(text)
         except InvalidOperation:
             continue
-        if number.is_finite() and number > 0:
+        if number.is_finite() and 1 / _LONGEST < number < _LONGEST:
             yield number.normalize()

@@ -57,10 +57,10 @@ async def test_a_page_of_another_origin_has_nothing_read_but_by_a_link(start: St
     sample = start()
     for mode, kind in (("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("navigate", ""), ("", "")):
         sent = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": mode, "Sec_Fetch_Dest": kind}
-        assert await ask(sample, "GET", "/metrics", **sent) == 403, sent
-        assert await ask(sample, "GET", "/metrics", **(sent | {"Sec_Fetch_Site": "same-origin"})) == 200, sent
+        assert await ask(sample, "GET", "/metrics", None, **sent) == 403, sent
+        assert await ask(sample, "GET", "/metrics", None, **(sent | {"Sec_Fetch_Site": "same-origin"})) == 200, sent
     by_link = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
-    assert await ask(sample, "GET", "/metrics", **by_link) == 200
+    assert await ask(sample, "GET", "/metrics", None, **by_link) == 200
 
 
 async def test_our_own_pages_and_programs_change_things(start: Start) -> None:

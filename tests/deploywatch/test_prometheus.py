@@ -83,11 +83,6 @@ async def test_alerts_are_given_as_the_api_gives_them(prometheus: Prometheus) ->
     assert alert["state"] == "firing"
 
 
-async def test_targets_are_given_as_the_api_gives_them(prometheus: Prometheus) -> None:
-    target = await soon(prometheus.targets)
-    assert target["labels"]["job"] == "nobody"
-
-
 async def test_a_url_may_end_with_a_slash(server: Running, session: aiohttp.ClientSession) -> None:
     assert await Prometheus(f"{server.url}/", session).query("1") == [Series({}, 1.0)]
 
@@ -168,7 +163,6 @@ async def test_another_server_that_answers_is_no_prometheus(
         asked: tuple[Awaitable[object], ...] = (
             prometheus.query_range("1", start=0, end=1, step=1),
             prometheus.alerts(),
-            prometheus.targets(),
             prometheus.label_values("job"),
             prometheus.metadata(),
         )
