@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploywatch.terminal import brief
+
+_LONGEST = 4000
+"""Characters of a fault's message; more is somebody's text, and no help."""
+
 
 class DeploywatchError(Exception):
     """Something the operator can act on; the message says what, where and what to do.
@@ -26,9 +31,10 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        file = " ".join(self.file.splitlines())  # a file's name may have line ends, and forges no line by them
+        # Files come with pull requests: what they say, or are called, begins no line of ours and hides none.
+        file, path, message = (brief(text, _LONGEST) for text in (self.file, self.path, self.message))
         place = f"{file}:{self.line}:{self.column}" if self.line else file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return f"{place}: {path}: {message}" if path else f"{place}: {message}"
 
 
 class ConfigError(DeploywatchError):

@@ -10,10 +10,10 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from deploywatch import json_text
@@ -56,13 +56,9 @@ class Client:
         """GET, giving the JSON or the text of the answer."""
         return self._call("GET", path, query=query)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """POST a JSON body."""
-        return self._call("POST", path, body=body)
-
-    def patch(self, path: str, body: dict[str, Any]) -> Any:
-        """PATCH with a JSON body."""
-        return self._call("PATCH", path, body=body)
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST a JSON body; the object that is answered. UnreachableError where something else answers."""
+        return self._said(self._call("POST", path, body=body), ())
 
     def record(self, method: str, path: str, body: dict[str, Any], *, needs: Iterable[str] = ("id",)) -> dict[str, Any]:
         """Have something written down; what the receiver has then, with what it `needs` to say.
@@ -81,6 +77,13 @@ class Client:
         """GET what has these fields; UnreachableError where something else answers."""
         return self._said(self.get(path, **query), needs)
 
+    def rows(self, path: str, *, needs: Iterable[str], **query: str) -> list[dict[str, Any]]:
+        """GET a list of what has these fields; UnreachableError where something else answers."""
+        answer = self.get(path, **query)
+        if not isinstance(answer, list):
+            raise self._foreign("its answer is no list")
+        return [self._said(row, needs) for row in answer]
+
     def deliver(self, body: dict[str, Any]) -> None:
         """Deliver alerts as Alertmanager does; UnreachableError where something answers that does not say so."""
         answer = self._call("POST", "/webhook/alertmanager", body=body, root="")
@@ -92,7 +95,7 @@ class Client:
             raise self._foreign("its answer lacks every field")
         if lacks := [name for name in needs if name not in answer]:
             raise self._foreign(f"its answer lacks {', '.join(lacks)}")
-        return answer
+        return _Answer(answer, self._foreign)
 
     def _foreign(self, why: str) -> UnreachableError:
         return UnreachableError(f"what answers at {self.shown} is no receiver: {why}; is --url right?")
@@ -153,6 +156,18 @@ class Client:
             return {}
         pair = f"{unquote(server.username)}:{unquote(server.password or '')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+class _Answer(dict[str, Any]):
+    """An object that a receiver answered; one without a field that is looked for is somebody else's."""
+
+    def __init__(self, said: dict[str, Any], foreign: Callable[[str], UnreachableError]) -> None:
+        super().__init__(said)
+        self._foreign = foreign
+
+    def __missing__(self, name: str) -> NoReturn:
+        """Say that the field is not there. Raises UnreachableError."""
+        raise self._foreign(f"its answer lacks {name}")
 
 
 def shown(url: str) -> str:

@@ -42,8 +42,8 @@ def incidents(context: click.Context, url: str, token: str | None) -> None:
 @pass_client
 def list_incidents(client: Client, /, only_open: bool, form: str, **narrow: str | None) -> None:
     """List incidents, the newest first."""
-    rows = client.get("/incidents", **given(status="open" if only_open else None, **narrow))
     columns = ("id", "status", "severity", "service", "environment", "commander", "title", "opened_at")
+    rows = client.rows("/incidents", needs=columns, **given(status="open" if only_open else None, **narrow))
     show_rows(rows, columns, form, empty="no incidents")
 
 
@@ -53,7 +53,7 @@ def list_incidents(client: Client, /, only_open: bool, form: str, **narrow: str 
 @pass_client
 def show(client: Client, number: int, form: str) -> None:
     """Show one incident with its timeline."""
-    incident = client.get(f"/incidents/{number}")
+    incident = client.known(f"/incidents/{number}", needs=("id",))
     if form == "json":
         say(json.dumps(incident, indent=2))
         return
@@ -144,7 +144,7 @@ def postmortem(client: Client, number: int) -> None:
 @pass_client
 def actions(client: Client, number: int, form: str) -> None:
     """List what was run for the incident, and what was found, which `attachment` prints."""
-    actions = client.get(f"/incidents/{number}/actions")
+    actions = client.known(f"/incidents/{number}/actions", needs=("runs", "attachments"))
     if form == "json":
         say(json.dumps(actions, indent=2))
         return

@@ -18,7 +18,8 @@ from deploywatch.terminal import say
 @FORMAT
 def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
     """Say who is on call."""
-    duties = Client(url, token).get("/oncall", **given(at=at))
+    needs = ("on_call", "management", "contacts")
+    duties = Client(url, token).known("/oncall", needs=needs, **given(at=at))
     if form == "json":
         say(json.dumps(duties, indent=2))
         return
@@ -41,8 +42,8 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
 @FORMAT
 def audit(url: str, token: str | None, limit: int, form: str, **narrow: str | None) -> None:
     """List who changed what, the newest first."""
-    entries = Client(url, token).get("/audit", limit=str(limit), **given(**narrow))
     columns = ("id", "at", "who", "verified", "what", "incident_id", "path", "remote")
+    entries = Client(url, token).rows("/audit", needs=columns, limit=str(limit), **given(**narrow))
     show_rows(entries, columns, form, empty="nobody changed anything")
 
 
@@ -60,7 +61,7 @@ def maintenance(context: click.Context, url: str, token: str | None) -> None:
 def list_windows(client: Client, form: str) -> None:
     """List the windows that are open or to come."""
     columns = ("id", "open", "service", "environment", "starts_at", "ends_at", "tell", "reason", "created_by")
-    show_rows(client.get("/maintenance"), columns, form, empty="no maintenance")
+    show_rows(client.rows("/maintenance", needs=columns), columns, form, empty="no maintenance")
 
 
 @maintenance.command()
@@ -75,8 +76,7 @@ def list_windows(client: Client, form: str) -> None:
 @pass_client
 def start(client: Client, /, tell: bool, **fields: Any) -> None:
     """Begin a window; prints its number, which `end` takes."""
-    window = client.post("/maintenance", {**given(**fields), "tell": tell})
-    say(window["id"])
+    echo(client.record("POST", "/maintenance", {**given(**fields), "tell": tell})["id"])
 
 
 @maintenance.command()
@@ -102,7 +102,8 @@ def screens(context: click.Context, url: str, token: str | None) -> None:
 @pass_client
 def list_screens(client: Client, form: str) -> None:
     """List the screens that have a link."""
-    show_rows(client.get("/screens"), ("id", "name", "made_by", "made_at"), form, empty="no screen has a link")
+    columns = ("id", "name", "made_by", "made_at")
+    show_rows(client.rows("/screens", needs=columns), columns, form, empty="no screen has a link")
 
 
 @screens.command()
@@ -111,9 +112,9 @@ def list_screens(client: Client, form: str) -> None:
 @pass_client
 def make(client: Client, name: str, by: str) -> None:
     """Make a link for the screen NAME; prints it, this once."""
-    made = client.post("/screens", {"by": by, "name": name})
+    made = client.record("POST", "/screens", {"by": by, "name": name}, needs=("id", "url"))
     echo(f"screen {made['id']}; this link is shown this once:")
-    say(made["url"])
+    echo(made["url"])
 
 
 @screens.command()

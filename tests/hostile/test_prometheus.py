@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import re
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,55 +21,14 @@ from deploywatch.cli import main
 from deploywatch.errors import UnreachableError
 from deploywatch.prometheus import Prometheus
 from deploywatch.rules.live import asking
+from tests.hostile.server import Answer, Hostile
 from tests.hostile.texts import TEXTS, assert_text
 from tests.support.policies import shop
-
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COMMANDS = ("rules init", "rules check", "rules explain")
 """Those that ask a Prometheus; `test_commands.py` walks all that there are."""
 LONG = 20_000
 """Characters that a command prints at most, whatever it was told."""
-
-
-class Hostile:
-    """A server in a thread of its own, whose answers a test chooses."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = _of_kind(lambda _: None)
-        self.asked: list[str] = []
-        self.url = ""
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Hostile:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-
-        async def answer(request: web.Request) -> web.StreamResponse:
-            self.asked.append(request.path)
-            return await self.answer(request)
-
-        app = web.Application(client_max_size=1024**3)
-        app.router.add_route("*", "/{path:.*}", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
-        await self._over.wait()
-        await runner.cleanup()
 
 
 @pytest.fixture(scope="module")

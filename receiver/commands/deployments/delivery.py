@@ -38,7 +38,9 @@ _SHOWN: Final = (
 @pass_client
 def delivery(client: Client, /, *, over: str, service: str | None, environment: str | None, form: str) -> None:
     """Measure delivery: DORA's five, and the mean time to recovery. A — is for fewer than five."""
-    answer = client.get("/delivery", over=over, **given(service=service, environment=environment))
+    answer = client.known(
+        "/delivery", needs=("targets", "notes"), over=over, **given(service=service, environment=environment)
+    )
     if form == "json":
         say(json.dumps(answer, indent=2))
         return
@@ -60,7 +62,9 @@ def _show(target: Mapping[str, Any]) -> None:
     rows = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for title, name, unit in _SHOWN:
         measure = target[name]
-        rows.add_row(f"  {title}", Text(_value(measure["value"], unit)), Text(f"of {measure['n']} {measure['of']}"))
+        rows.add_row(
+            f"  {title}", Text(_value(measure["value"], unit)), Text(line(f"of {measure['n']} {measure['of']}", 60))
+        )
     # In a pipeline rich would take 80 columns and break lines that a log could hold.
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(rows)
     for failed in target["failed"][-5:]:

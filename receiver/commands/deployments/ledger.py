@@ -115,7 +115,7 @@ def start(
     telling.warn_of(answer)
     # What is printed has to end the deployment even if the receiver was away and no number is known.
     reference = Reference(fields["service"], fields["environment"], fields["version"], moment)
-    say(answer["id"] if answer else reference)
+    echo(answer["id"] if answer else reference)
 
 
 @deployments.command()
@@ -275,8 +275,8 @@ def allow(client: Client, /, **fields: str) -> None:
 @pass_client
 def list_deployments(client: Client, service: str | None, environment: str | None, form: str) -> None:
     """List deployments, the newest first."""
-    rows = client.get("/deployments", **given(service=service, environment=environment))
     columns = ("id", "service", "environment", "version", "previous_version", "status", "deployer", "timestamp")
+    rows = client.rows("/deployments", needs=columns, **given(service=service, environment=environment))
     show_rows(rows, columns, form, empty="no deployments")
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands.deployments.spool import ANSWERED, PASSING, Entry, Spool
-from deploywatch.terminal import say
+from deploywatch.receiver.commands.shared import echo
 from deploywatch.utc import in_utc, utc_now
 
 PATH: Final = "/deployments"
@@ -94,7 +94,7 @@ def warn_of(answer: Any) -> None:
 def warn(sentences: Iterable[str]) -> None:
     """Say it on standard error, where a pipeline's log shows it."""
     for sentence in sentences:
-        say(f"deploywatch: {sentence}", err=True)
+        echo(f"deploywatch: {sentence}", err=True)
 
 
 def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> str:
