@@ -24,14 +24,14 @@ TRAFFIC = [
     Traffic("nothing"),
     Traffic("stops", Series(flat(200, until=3 * MINUTE), since=-8)),
     Traffic("nan", Series(flat(200), since=-8, nan_since=5 * MINUTE), FEW_BAD),
-    # The first errors of the canary make a series, which is there with 40 at once; its target was up before.
-    Traffic("births", WELL, Series(flat(4), since=3 * MINUTE, born=40)),
+    # The first errors of the canary make a series, which is there with all of them at once; its target was up before.
+    Traffic("births", WELL, Series(flat(0), since=3 * MINUTE, born=400)),
     Traffic("restarts", Series(flat(200), since=-8, resets=tuple(range(8, AFTER, 8))), FEW_BAD),
     # It ends every 30 s, and starts again: each look begins and ends with the same values.
     Traffic(
         "crash-loops",
-        Series(flat(180), since=-8, resets=tuple(range(1, AFTER, 2))),
-        Series(flat(20), since=-8, resets=tuple(range(1, AFTER, 2))),
+        Series(flat(180), since=-8, resets=tuple(range(-7, AFTER, 2))),
+        Series(flat(20), since=-8, resets=tuple(range(-7, AFTER, 2))),
     ),
     Traffic("share", Series(flat(1200), since=-8)),
     # Well below the limit, and four times what it was before.
