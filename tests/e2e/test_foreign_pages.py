@@ -208,4 +208,10 @@ async def test_webhooks_are_answered_while_silent_connections_crowd_a_process_of
                     f"{url}/webhook/alertmanager", data=sent, headers=headers, timeout=SOON
                 ) as answer:
                     assert answer.status == 200
+            async with session.get(f"{url}/metrics") as answer:
+                text = await answer.text()
+    # Silent ones made room: none of it came of waiting until they had been silent for too long.
+    closed = re.search(r'^deploywatch_http_connections_closed_total\{reason="silent"\} (\S+)$', text, re.MULTILINE)
+    assert closed is not None
+    assert float(closed[1]) > 100
     assert "Too many open files" not in child.log.read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp.test_utils import TestServer
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -57,6 +59,43 @@ def _health(text: str) -> bytes:
     return json.dumps(body).encode()
 
 
+def _denying(text: str) -> Tcp:
+    """Speaks PostgreSQL, and lets nobody in, with the text in each field that people read."""
+    said = text.replace("\0", " ").encode("utf-8", "replace")[:8000]
+    fields = b"".join(
+        kind + value + b"\0"
+        for kind, value in (
+            (b"S", b"FATAL"),
+            (b"V", b"FATAL"),
+            (b"C", b"28000"),
+            (b"M", said),
+            (b"D", said),
+            (b"H", said),
+            (b"R", said),
+        )
+    )
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
+        writer.write(b"E" + (len(fields) + 5).to_bytes(4) + fields + b"\0")
+        await writer.drain()
+
+    return Tcp(talk)
+
+
+async def _silent(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    """Says nothing after the handshake."""
+
+
+def _certified(text: str) -> ssl.SSLContext:
+    """A certificate of nobody's, whose names are the text."""
+    name = text.replace("\0", " ").encode("utf-8", "replace").decode()[:60]
+    authority = trustme.CA(organization_name=name, organization_unit_name=name)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("other.example", common_name=name, organization_name=name).configure_cert(context)
+    return context
+
+
 def _serving(sent: bytes, *, first: bool) -> Tcp:
     """Says the same to everybody; `first` without being asked."""
 
@@ -86,6 +125,8 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
                 "nonsense": _serving(line, first=False),
                 "redis": _serving(b"-ERR " + line + b"\r\n", first=False),
                 "banner": _serving(b"220 " + line + b"\r\n", first=True),
+                "postgres": _denying(text),
+                "tls": Tcp(_silent, tls=_certified(text)),
             }
             ports = {name: await stack.enter_async_context(server) for name, server in answers.items()}
             base = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
@@ -105,6 +146,11 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
                     "elsewhere": {"kind": "http", "url": base["elsewhere"]},
                     "nonsense": {"kind": "http", "url": base["nonsense"]},
                     "redis": {"kind": "redis", "url": f"redis://127.0.0.1:{ports['redis']}"},
+                    "postgres": {
+                        "kind": "postgres",
+                        "dsn": f"postgresql://probe@127.0.0.1:{ports['postgres']}/shop?sslmode=disable",
+                    },
+                    "tls": {"kind": "tls", "address": f"127.0.0.1:{ports['tls']}"},
                     "banner": {
                         "kind": "tcp",
                         "address": f"127.0.0.1:{ports['banner']}",
@@ -133,7 +179,7 @@ async def _checked(ground: Ground) -> Checked:
 
 async def test_each_form_of_a_check_is_text(ground: Ground) -> None:
     checked = await _checked(ground)
-    assert len(checked.probes) == 10 * len(TEXTS)
+    assert len(checked.probes) == 12 * len(TEXTS)
     console = Console(file=io.StringIO(), width=200)
     table.show(checked, console)
     assert isinstance(console.file, io.StringIO)
@@ -183,5 +229,5 @@ async def test_each_page_and_answer_of_the_exporter_is_text(ground: Ground, caps
                 await browser.goto(f"{url}{page}")
                 assert await browser.evaluate("typeof window.pwned") == "undefined"
                 assert await browser.locator("script:not([src^='/static/']), img, iframe").count() == 0
-    printed = capsys.readouterr().err
-    assert_text(printed)
+    said = capsys.readouterr().err
+    assert_text(said)
