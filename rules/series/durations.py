@@ -13,16 +13,19 @@ from deploywatch.quantity import Duration, format_duration
 from deploywatch.rules.series.names import NotEmpty
 from deploywatch.rules.series.requests import Control, Measured
 
-_UNITS_IN_NAMES = {
-    **{
-        f"{sign}{name}": unit
-        for name, unit in (("milliseconds", "ms"), ("microseconds", "us"), ("nanoseconds", "ns"))
-        for sign in "_."
-    },
-    **{f"{sign}{unit}": unit for unit in ("ms", "us", "ns") for sign in "_."},
-    **{f"{sign}seconds": "s" for sign in "_."},
+_UNIT_WORDS = {
+    "s": ("seconds", "secs", "sec"),
+    "ms": ("milliseconds", "millis", "msecs", "msec", "ms"),
+    "us": ("microseconds", "micros", "usecs", "usec", "us"),
+    "ns": ("nanoseconds", "nanos", "nsecs", "nsec", "ns"),
+    # Refused, as no policy can say them: then the name is wrong, or the histogram is.
+    "minutes": ("minutes",),
+    "hours": ("hours",),
 }
+_UNITS_IN_NAMES = {f"{sign}{word}": unit for unit, words in _UNIT_WORDS.items() for word in words for sign in "_."}
 """What the end of a histogram's name says of its unit."""
+_PARTS = ("_bucket", "_sum", "_count")
+"""What a histogram's name ends in where it names one of its series."""
 
 
 def _shares(values: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
@@ -53,6 +56,15 @@ class Durations(Measured):
                 raise ValueError(f"must ascend, but {format_duration(right)} follows {format_duration(left)}")
         return buckets
 
+    @field_validator("metric")
+    @classmethod
+    def _whole(cls, metric: str) -> str:
+        # Asked for `…_bucket_bucket`, Prometheus answers nothing, for ever.
+        for part in _PARTS:
+            if metric.endswith(part):
+                raise ValueError(f"{metric} is one series of a histogram; write {metric.removesuffix(part)}")
+        return metric
+
     @model_validator(mode="after")
     def _one_kind(self) -> Durations:
         kinds = [key for key in ("buckets", "quantiles", "native") if getattr(self, key)]
@@ -64,6 +76,8 @@ class Durations(Measured):
     def _unit_as_named(self) -> Durations:
         # A histogram in milliseconds read as seconds is wrong by a thousand, and no test would show it.
         named = next((unit for ending, unit in _UNITS_IN_NAMES.items() if self.metric.endswith(ending)), self.unit)
+        if named in {"minutes", "hours"}:
+            raise ValueError(f"{self.metric} is in {named}, as its name says; a policy reads s, ms, us and ns")
         if named != self.unit:
             raise ValueError(
                 f"{self.metric} is in {named}, as its name says, not in {self.unit}; write `unit: {named}`"

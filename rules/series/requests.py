@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pydantic import PrivateAttr, model_validator
+from pydantic import PrivateAttr, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, DeploymentMetric, ProbeMetric
@@ -138,6 +138,14 @@ class Requests(Measured):
     failing: str = "500"
     passing: str = "200"
     control: Control | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _counts_once(cls, metric: str) -> str:
+        # A request is in each bucket that is wide enough for it.
+        if metric.endswith("_bucket"):
+            raise ValueError(f"{metric} counts a request several times; write {metric.removesuffix('_bucket')}_count")
+        return metric
 
     @model_validator(mode="after")
     def _samples_fit(self) -> Requests:

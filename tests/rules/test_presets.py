@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from deploywatch.errors import ConfigError
+from deploywatch.quantity import Quantity, Unit
 from deploywatch.rules.build import build, write
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.presets import PRESETS
@@ -17,7 +20,7 @@ from deploywatch.rules.resolve import resolve
 from tests.rules.tools import policy_from, promtool_test, run
 from tests.support.world.film import Track
 from tests.support.world.play import Look, Run, play
-from tests.support.world.software import CLIENTS, SERVERS, Pods, Traffic, pods, requests
+from tests.support.world.software import CLIENTS, OTHERS, SERVERS, Pods, Traffic, pods, requests
 
 PAGES = Path(__file__).parents[2] / "docs" / "rules" / "presets"
 _ALERT = """
@@ -50,8 +53,20 @@ KUBERNETES = (
 )
 
 
+def _other(name: str, folder: Path) -> Policy:
+    """The policy for Go on the page of client libraries, with the series of another library in place of Go's."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (PAGES.parent / "clients.md").read_text(), re.DOTALL)
+    (text,) = [block for block in blocks if "policy: go-shop\n" in block]
+    (own,) = [block.removeprefix(f"# {name}\n") for block in blocks if block.startswith(f"# {name}\n")]
+    text = re.sub(r"  requests:.*?(?=  targets:)", textwrap.indent(own, "  "), text, flags=re.DOTALL)
+    bound = Quantity(Decimal(OTHERS[name].slow), Unit.SECONDS)
+    return policy_from(text.replace("latency_p95 > 1s", f"latency_p95 > {bound}"), folder)
+
+
 def _example(preset: str, folder: Path) -> Policy:
     """The policy on the preset's page, or of that name on the page of client libraries."""
+    if preset in OTHERS:
+        return _other(preset, folder)
     page = (PAGES.parent / "clients.md" if preset in CLIENTS else PAGES / f"{preset}.md").read_text()
     examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (example,) = [one for one in examples if preset not in CLIENTS or f"policy: {preset}\n" in one]
@@ -77,9 +92,9 @@ def _needs_newer_promtool(policy: Policy) -> bool:
     return unmet(policy, ran.stdout + ran.stderr) is not None
 
 
-@pytest.mark.parametrize("preset", [*SERVERS, *CLIENTS])
+@pytest.mark.parametrize("preset", [*SERVERS, *CLIENTS, *OTHERS])
 def test_a_proxys_or_servers_own_series_are_well_or_sick(preset: str, tmp_path: Path) -> None:
-    policy, server = _example(preset, tmp_path), {**SERVERS, **CLIENTS}[preset]
+    policy, server = _example(preset, tmp_path), {**SERVERS, **CLIENTS, **OTHERS}[preset]
     assert {alert.alert for alert in policy.alerts} == {alert for alert, _ in _faults(preset)}
     if _needs_newer_promtool(policy):
         pytest.skip("this promtool reads no names with points; scripts/newest runs it")

@@ -48,6 +48,8 @@ class Server:
     """What else the series of bad answers bear."""
     by_status: bool = True
     """Whether the histogram bears the outcome too."""
+    timed: Labels = field(default_factory=dict)
+    """What the histogram bears and the counter does not."""
     longest: str = ""
     """The gauge that says how long the slowest request took."""
 
@@ -219,6 +221,83 @@ CLIENTS: Mapping[str, Server] = {
         more=tuple({"handler": "/healthz", "method": method} for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS")),
     ),
 }
+_ASKED = ("GET", "HEAD", "POST", "PUT", "OPTIONS")
+OTHERS: Mapping[str, Server] = {
+    "flask": Server(
+        up="up",
+        requests="flask_http_request_total",
+        durations="flask_http_request_duration_seconds",
+        labels={**_CLIENT, "method": "GET"},
+        status="status",
+        timed={"path": "/cart"},
+        bounds=(
+            "0.005",
+            "0.01",
+            "0.025",
+            "0.05",
+            "0.075",
+            "0.1",
+            "0.25",
+            "0.5",
+            "0.75",
+            "1.0",
+            "2.5",
+            "5.0",
+            "7.5",
+            "10.0",
+        ),
+        slow="1.0",
+    ),
+    "django": Server(
+        up="up",
+        requests="django_http_responses_total_by_status_view_method_total",
+        durations="django_http_requests_latency_seconds_by_view_method",
+        labels={**_CLIENT, "view": "cart", "method": "GET"},
+        status="status",
+        by_status=False,
+        bounds=(
+            "0.01",
+            "0.025",
+            "0.05",
+            "0.075",
+            "0.1",
+            "0.25",
+            "0.5",
+            "0.75",
+            "1.0",
+            "2.5",
+            "5.0",
+            "7.5",
+            "10.0",
+            "25.0",
+            "50.0",
+            "75.0",
+        ),
+        slow="1.0",
+        more=tuple({"view": "healthz", "method": method} for method in _ASKED),
+    ),
+    "express": Server(
+        up="up",
+        requests="http_request_duration_seconds_count",
+        durations="http_request_duration_seconds",
+        labels={**_CLIENT, "method": "GET", "path": "/cart"},
+        status="status_code",
+        bounds=("0.003", "0.03", "0.1", "0.3", "1.5", "10"),
+        slow="1.5",
+        more=tuple({"path": "/healthz", "method": method} for method in _ASKED),
+    ),
+    "dotnet": Server(
+        up="up",
+        requests="http_requests_received_total",
+        durations="http_request_duration_seconds",
+        labels={**_CLIENT, "method": "GET", "controller": "Cart", "action": "Show", "endpoint": "/cart"},
+        status="code",
+        bounds=tuple(f"{0.001 * 2**power:.15g}" for power in range(16)),
+        slow="1.024",
+        more=tuple({"endpoint": "/healthz", "controller": "", "action": "", "method": method} for method in _ASKED),
+    ),
+}
+"""Those of which docs/rules/clients.md has only the series, by the word that stands above these."""
 SERVERS = {
     **SERVERS,
     "micrometer": Server(
@@ -273,7 +352,8 @@ def _counted(server: Server, labels: dict[str, str], traffic: Traffic, samples: 
         yield Track(series(server.requests, bad), [Piece(fault, None), Piece(samples - fault, float(traffic.born_bad))])
     for bound in (*server.bounds, "+Inf"):
         late = traffic.slow if bound != "+Inf" and float(bound) <= float(server.slow) else 0
-        bucket = series(f"{server.durations}_bucket", {**(good if server.by_status else labels), "le": bound})
+        of = {**(good if server.by_status else labels), **server.timed}
+        bucket = series(f"{server.durations}_bucket", {**of, "le": bound})
         yield _grows(bucket, _EACH, _EACH * (1 - late), samples, fault, traffic.gone)
 
 
