@@ -26,6 +26,8 @@ from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.terminal import as_json, brief, say
 
 _LONGEST = 2000
+_WHOLE = 0.95
+"""The share of the time for which there are samples that passes for all of it."""
 _DEAREST = 5
 """Rules whose cost is told one by one."""
 
@@ -112,6 +114,28 @@ async def _past(
     return Grade.WARNING if past.is_noisy(over) else Grade.NOTE, f" {past.told(over)}"
 
 
+async def _all_past(prometheus: Prometheus, policy: ResolvedPolicy, over: timedelta) -> AsyncIterator[Finding]:
+    """How often each alert would have fired since there are samples."""
+    now = time.time()
+    try:
+        since = await history.known_since(prometheus, policy, now=now, over=over)
+    except UnreachableError as error:
+        yield Finding(Grade.UNKNOWN, ("alerts",), str(error))
+        return
+    if since is None:
+        text = f"there is no sample of the policy's series in the last {format_duration(over)}: no alert was tried"
+        yield Finding(Grade.NOTE, ("alerts",), text)
+        return
+    known = timedelta(minutes=(now - since) // 60 + 1)
+    if known < over * _WHOLE:
+        text = f"samples reach back {format_duration(known)} of the {format_duration(over)}: alerts were tried on these"
+        yield Finding(Grade.NOTE, ("alerts",), text)
+        over = known
+    for number, alert in enumerate(policy.alerts):
+        grade, text = await _past(prometheus, policy, alert, now, over)
+        yield Finding(grade, ("alerts", number, "alert"), f"{alert.given.alert}{text}")
+
+
 async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timedelta) -> AsyncIterator[Finding]:
     for room in (presence, buckets, quantiles, parts):
         try:
@@ -120,10 +144,8 @@ async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timede
         except UnreachableError as error:
             yield Finding(Grade.UNKNOWN, (), str(error))
             return
-    now = time.time()
-    for number, alert in enumerate(policy.alerts):
-        grade, text = await _past(prometheus, policy, alert, now, over)
-        yield Finding(grade, ("alerts", number, "alert"), f"{alert.given.alert}{text}")
+    async for finding in _all_past(prometheus, policy, over):
+        yield finding
     try:
         async for finding in _costs(prometheus, policy):
             yield finding

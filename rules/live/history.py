@@ -9,13 +9,17 @@ from datetime import timedelta
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.prometheus import Line, Prometheus
 from deploywatch.quantity import format_duration
+from deploywatch.rules import promql
 from deploywatch.rules.live.inlining import Inliner
+from deploywatch.rules.live.needs import needs
 from deploywatch.rules.policy import Alert
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
 # Prometheus gives 11,000 points of a series at most.
 _AT_ONCE = 10_000
 """Points of a series that one query asks for; Prometheus gives 11,000 at most."""
+_LOOKS = 1000
+"""So many looks find when the first sample was."""
 _MINUTE = timedelta(minutes=1)
 
 
@@ -56,6 +60,21 @@ class Past:
         whom = ", ".join(f"{who} {number}" if count > 1 else who for who, number in by.items())
         about = ", about" if self.is_estimate else ","
         return f"would have fired {times} in the last {format_duration(over)}{about} for {length} in all: {whom}"
+
+
+async def known_since(prometheus: Prometheus, policy: ResolvedPolicy, *, now: float, over: timedelta) -> float | None:
+    """The Unix time of the first sample of the policy's raw series since `over` before `now`; None where there is none.
+
+    Before it nothing was measured, and what alerts on nothing would seem to have fired.
+    """
+    asked = " or ".join(
+        f"count({promql.selector(metric, [])})" for metric in sorted({need.metric for need in needs(policy)})
+    )
+    if not asked:
+        return now - over.total_seconds()
+    step = max(over.total_seconds() / _LOOKS, 1.0)
+    lines = await prometheus.query_range(asked, start=now - over.total_seconds(), end=now, step=step)
+    return min((at for line in lines for at, _ in line.samples), default=None)
 
 
 async def past(

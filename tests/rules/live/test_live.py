@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from deploywatch.rules.live.findings import Grade
 from deploywatch.rules.requirements import untried
 from deploywatch.rules.series.durations import Durations
 from tests.rules.live.conftest import Live
-from tests.rules.tools import policy_from
+from tests.rules.tools import GOOD, policy_from
 
 WIX = (POLICIES / "wix-platform.yml").read_text()
 
@@ -57,6 +58,31 @@ def test_a_policy_that_fits_has_no_faults_and_says_what_would_have_fired(
     assert said["ManyErrors"].endswith("wix-api in production")
     assert said["LowAvailability"] == "LowAvailability would not have fired in the last 6h"
     assert any("rules take" in one["message"] and one["path"] == "interval" for one in found)
+
+
+def test_a_prometheus_that_is_younger_than_the_time_looked_at_has_no_alerts_before_it_began(
+    tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing was measured then, which is what MetricsMissing fires for."""
+    code, out, _ = _run(
+        capsys, "check", _policy(tmp_path), "--prometheus", live.url, "--format", "json", "--over", "2d"
+    )
+    said = {one["message"].split()[0]: one for one in json.loads(out)}
+    assert code == 0
+    assert re.fullmatch(r"samples reach back \w+ of the 2d: alerts were tried on these", said["samples"]["message"])
+    assert "MetricsMissing would not have fired in the last 6h" in said["MetricsMissing"]["message"]
+
+
+def test_of_a_prometheus_without_any_of_the_series_no_past_is_told(
+    tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(GOOD.replace("http_requests_total", "no_requests_total"))
+    code, found = checked(capsys, live, path)
+    assert code == 1
+    assert "there is no sample of the policy's series in the last 6h: no alert was tried" in [
+        one["message"] for one in found
+    ]
 
 
 FAULTS = {
