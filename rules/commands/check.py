@@ -83,6 +83,8 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
         length = parse_duration(over)
     except ValueError as error:
         raise click.UsageError(f"--over: {error}") from error
+    if not length:
+        raise click.UsageError("--over: must be more than nothing")
     findings = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
     say(as_json([finding.plain() for finding in findings]) if form == "json" else "\n".join(map(str, findings)))
     grades = {finding.finding.grade for finding in findings}

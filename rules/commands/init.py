@@ -6,11 +6,13 @@ import asyncio
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from deploywatch.errors import DeploywatchError
-from deploywatch.rules.language.fields import LONGEST_NAME
+from deploywatch.rules.language.fields import LONGEST_NAME, PolicyName, Url
 from deploywatch.rules.live import asking, drafting
 from deploywatch.rules.live.survey import survey
 from deploywatch.rules.loading import load
@@ -31,6 +33,9 @@ def init(url: str, token_file: Path | None, name: str | None, out: Path | None, 
     """
     if out is not None and out.exists():
         raise click.UsageError(f"{out} is there already; give another --out")
+    _held("--webhook-url", Url, webhook_url)
+    if name is not None:
+        _held("--name", PolicyName, name)
     text = asyncio.run(_drafted(url, token_file, name, webhook_url))
     # Loaded once before it is shown: a draft that does not load would be a poor beginning.
     with tempfile.TemporaryDirectory() as folder:
@@ -47,10 +52,23 @@ def init(url: str, token_file: Path | None, name: str | None, out: Path | None, 
     say(f"{out}: read it, then: deploywatch rules check {out} --prometheus {url}")
 
 
+def _held(option: str, kind: Any, value: str) -> None:
+    """Refuse a value that the policy would be refused for, while it can still be said where it stands."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise click.UsageError(f"{option}: {message}") from error
+
+
 async def _drafted(url: str, token_file: Path | None, name: str | None, webhook_url: str) -> str:
     async with asking.connected(url, token_file) as prometheus:
         seen = await survey(prometheus)
         now = await drafting.today(prometheus, seen)
-    # A policy's name begins with a letter and has no capitals; services are called as they please.
-    own = re.sub(r"[^a-z0-9-]+", "-", (name or seen.services[0]).lower()).strip("-")[:LONGEST_NAME]
-    return drafting.draft(seen, now, name=own if own[:1].isalpha() else f"p-{own}"[:LONGEST_NAME], url=webhook_url)
+    return drafting.draft(seen, now, name=name or _name_of(seen.services[0]), url=webhook_url)
+
+
+def _name_of(service: str) -> str:
+    """A policy's name begins with a letter and has no capitals; services are called as they please."""
+    own = re.sub(r"[^a-z0-9-]+", "-", service.lower()).strip("-")[:LONGEST_NAME]
+    return own if own[:1].isalpha() else f"service-{own}".strip("-")[:LONGEST_NAME]

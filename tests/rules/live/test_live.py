@@ -242,3 +242,26 @@ def test_init_writes_over_nothing(tmp_path: Path, live: Live, capsys: pytest.Cap
     code, _, err = _run(capsys, "init", "--prometheus", live.url, "--out", path)
     assert (code, path.read_text()) == (2, "mine")
     assert "is there already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--name", "Wix_Shop"], "--name: 'Wix_Shop' is no name for a policy; use lower-case letters"),
+        (["--name", " "], "--name: ' ' is no name for a policy"),
+        (["--webhook-url", "nowhere"], "--webhook-url: 'nowhere' is not a URL"),
+    ],
+)
+def test_init_takes_no_value_that_its_draft_would_be_refused_for(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, "init", "--prometheus", "http://127.0.0.1:1", *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_past_of_no_length_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--prometheus", "http://127.0.0.1:1", "--over", "0s"]
+    code, _, err = _run(capsys, "check", _policy(tmp_path), *asked)
+    assert code == 2
+    assert "--over: must be more than nothing" in err
