@@ -128,7 +128,7 @@ async def _all_past(prometheus: Prometheus, policy: ResolvedPolicy, over: timede
         text = f"there is no sample of the policy's series in the last {format_duration(over)}: no alert was tried"
         yield Finding(Grade.NOTE, ("alerts",), text)
         return
-    known = timedelta(minutes=(now - since) // 60 + 1)
+    known = timedelta(minutes=max(0.0, now - since) // 60 + 1)
     if known < over * _WHOLE:
         text = f"samples reach back {format_duration(known)} of the {format_duration(over)}: alerts were tried on these"
         yield Finding(Grade.NOTE, ("alerts",), text)

@@ -20,6 +20,8 @@ _AT_ONCE = 10_000
 """Points of a series that one query asks for; Prometheus gives 11,000 at most."""
 _LOOKS = 1000
 """So many looks find when the first sample was."""
+_FINE = 15.0
+"""Seconds between looks that are near enough."""
 _MINUTE = timedelta(minutes=1)
 
 
@@ -72,9 +74,16 @@ async def known_since(prometheus: Prometheus, policy: ResolvedPolicy, *, now: fl
     )
     if not asked:
         return now - over.total_seconds()
-    step = max(over.total_seconds() / _LOOKS, 1.0)
-    lines = await prometheus.query_range(asked, start=now - over.total_seconds(), end=now, step=step)
-    return min((at for line in lines for at, _ in line.samples), default=None)
+    start, end = now - over.total_seconds(), now
+    # Twice: by looks that lie far apart, then between the first that finds something and the one before it.
+    while end > start:
+        step = max((end - start) / _LOOKS, 1.0)
+        lines = await prometheus.query_range(asked, start=start, end=end, step=step)
+        first = min((at for line in lines for at, _ in line.samples), default=None)
+        if first is None or step <= _FINE:
+            return first
+        start, end = max(start, first - step), first
+    return end
 
 
 async def past(

@@ -178,6 +178,13 @@ CASES = {
     "a process fails, restarts, and fails more than before: too few by what there was before": Case(
         WELL | {_requests("500"): "_x5 20x25 _x3 60x50"}, ERRORS, {18: 40 / 300, 21: 40 / 300, 22: 0.0}
     ),
+    # A bound that docs/signals/README.md names; under labels that `up` does not bear it is no birth.
+    "a collector forgets a series for twelve minutes, and answers meanwhile: what comes back counts as born": Case(
+        WELL | {_requests("500"): "700x20 stale _x24 700x60"}, ERRORS, {24: 700 / 300, 29: 0.0}
+    ),
+    "the same, of a source whose own labels are honored": Case(
+        WELL | {_requests("500").replace("10.0.0.1", "10.9.9.9"): "700x20 stale _x24 700x60"}, ERRORS, {24: 0.0}
+    ),
     "nobody knows of targets": Case(
         {_requests("200"): "0+10x80", _requests("500"): "_x30 700x50"}, ERRORS, {16: 0.0, 19: 0.0}
     ),
