@@ -55,6 +55,7 @@ class Kind(StrEnum):
     NOT_TOLD = "not_told"
     UNKNOWN_WHETHER_TOLD = "unknown_whether_told"
     FELL_BACK = "fell_back"
+    CHANNELS_ADDED = "channels_added"
     ESCALATED = "escalated"
     ESCALATION_WAITS = "escalation_waits"
     REMINDED = "reminded"
@@ -121,6 +122,7 @@ ASIDE: Final = frozenset(
         Kind.TOLD,
         Kind.TOLD_LATE,
         Kind.FELL_BACK,
+        Kind.CHANNELS_ADDED,
         Kind.REMINDED,
         Kind.DUPLICATE,
         Kind.OLDER_EPISODE,

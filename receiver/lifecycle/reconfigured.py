@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import Connection, delete, select
 
 from deploywatch.receiver.actions.rollback import reconsider, rollback
 from deploywatch.receiver.actions.rollback.history import asks
+from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.incidents import store, timeline
@@ -17,10 +20,11 @@ from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.job import State
-from deploywatch.receiver.lifecycle import opening
-from deploywatch.receiver.notify.queueing import tell
+from deploywatch.receiver.lifecycle import checklist, opening
+from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import holding
@@ -30,7 +34,7 @@ _AT_ONCE = 50
 
 
 async def apply(context: Context) -> None:
-    """Have rollbacks, deadlines, channels and what is held of every open incident go by the configuration as it is.
+    """Have every open incident go by the configuration: rollbacks, deadlines, channels, checklist, what is held.
 
     StoreError when the store fails; once more then does the rest, and nothing twice.
     """
@@ -56,6 +60,9 @@ def _apply(connection: Connection, settings: ReceiverConfig, incident: Incident,
     if incident.resolved_at:
         return
     incident = _reach_somebody(connection, settings, incident, now)
+    incident = _reach_more(connection, settings, incident, now)
+    # What people have ticked stays, also where the configuration no longer has it.
+    checklist.add(connection, incident.id, settings.strategy.of(incident.severity))
     _ask_for_rollbacks(connection, settings, incident, now)
     if incident.acknowledged_at:
         timers.updates(connection, settings, incident, now)
@@ -81,17 +88,49 @@ def _reach_somebody(connection: Connection, settings: ReceiverConfig, incident: 
     instead = f"{', '.join(new)} instead" if new else f"{', '.join(kept)} alone"
     text = f"{', '.join(gone)} is no longer configured: from here on the incident is told to {instead}"
     timeline.write(connection, incident.id, now, Kind.FELL_BACK, text)
-    # Who hears how it goes on must hear how it began.
-    tell(connection, settings, changed, Event.OPENED, now, once=f"instead of {gone}", channels=new)
+    # Who hears how it goes on must hear how it began; what is only logged nobody heard of, and nobody does now.
+    if heard(connection, incident):
+        tell(connection, settings, changed, Event.OPENED, now, once=f"instead of {gone}", channels=new)
     return changed
+
+
+def _reach_more(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> Incident:
+    """Channels that the configuration names for what fires, and that are new to the incident, hear how it began.
+
+    Not of what somebody has in hand: that would call more people for nothing. They come in when it becomes worse.
+    """
+    if incident.acknowledged_at:
+        return incident
+    by_severity, known = settings.notify.by_severity, settings.channels
+    named = [
+        name
+        for alert, severity in _own(connection, settings, incident)
+        if "notify" in settings.strategy.immediate(severity, alert)
+        for name in strategy.channels(alert, by_severity, severity, known)
+    ]
+    new = tuple(name for name in dict.fromkeys(named) if name not in incident.channels)
+    if not new:
+        return incident
+    changed = replace(incident, channels=(*incident.channels, *new))
+    store.save(connection, changed)
+    text = f"the configuration names {', '.join(new)} as well: from here on the incident is told there, too"
+    timeline.write(connection, incident.id, now, Kind.CHANNELS_ADDED, text)
+    tell(connection, settings, changed, Event.OPENED, now, once=f"added {new}", channels=new)
+    return changed
+
+
+def _own(connection: Connection, settings: ReceiverConfig, incident: Incident) -> Iterator[tuple[Alert, Severity]]:
+    """The alerts of the incident's own service that fire: a victim of a dependency asks for nothing here."""
+    where = (incident.service, incident.environment)
+    for alert, severity in alert_views.firing_with_severity(connection, incident.id):
+        if settings.target(alert) == where:
+            yield alert, cast("Severity", severity)
 
 
 def _ask_for_rollbacks(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
     """Decide about a rollback for each alert that asks for one by now; what was decided before is not asked again."""
-    where = (incident.service, incident.environment)
-    for alert, severity in alert_views.firing_with_severity(connection, incident.id):
-        # A victim of a dependency is shown here, and rolls nothing back.
-        if settings.target(alert) == where and asks(settings, alert, severity):
+    for alert, severity in _own(connection, settings, incident):
+        if asks(settings, alert, severity):
             rollback.queue(Case(connection, settings, incident, alert, Event.OPENED, now))
 
 

@@ -1,4 +1,7 @@
-"""Digests: one update about all alerts that joined an incident without making it worse, not one for each alert."""
+"""Digests: one update about all alerts that joined an incident without making it worse, not one for each alert.
+
+Each channel has its own: what one heard in a later message of its own may be news to another.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, retry
-from deploywatch.receiver.notify.queueing import heard, tell
+from deploywatch.receiver.notify.queueing import heard, serial_key_of, tell
 from deploywatch.receiver.rendering.text import line
-from deploywatch.receiver.store.schema import timeline
+from deploywatch.receiver.store.schema import jobs, timeline
 from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate
 
@@ -40,7 +43,7 @@ def watch(case: Case) -> None:
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """Send a digest of the alerts that have joined since the last message, where some have."""
+    """Send each channel a digest of the alerts that have joined since its own last message, where some have."""
     every = context.settings.notify.joined_every
     incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     if not ruling.opens:
@@ -48,11 +51,10 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         now, fresh = context.clock(), store.get(connection, job.incident_id)
+        if fresh.resolved_at:
+            return
         # Looked at again within the transaction: an update may have told of them in between.
-        since, lines = _untold(connection, fresh.id)
-        if lines and not fresh.resolved_at:
-            what = "; ".join(f"{text} ×{count}" if count > 1 else text for text, count in Counter(lines).items())
-            note = f"since {since:%H:%M:%S} UTC: {what}" if since else what
+        for channel, (since, lines) in _untold(connection, fresh).items():
             tell(
                 connection,
                 context.settings,
@@ -60,13 +62,19 @@ async def handle(context: Context, job: Job) -> Outcome:
                 Event.UPDATE,
                 now,
                 once=f"{KIND}:{now.isoformat()}",
-                note=note if len(note) <= _NOTE_LIMIT else f"{note[:_NOTE_LIMIT]}… (more on the timeline)",
+                note=_note(since, lines),
                 more={"headline": _headline(lines)},
-                channels=heard(connection, fresh),
+                channels=(channel,),
             )
 
-    _, lines = await context.store.read(lambda connection: _untold(connection, incident.id))
-    return Outcome(State.READY, "told what joined", every, record) if lines else retry("nothing joined", every)
+    untold = await context.store.read(lambda connection: _untold(connection, incident))
+    return Outcome(State.READY, "told what joined", every, record) if untold else retry("nothing joined", every)
+
+
+def _note(since: datetime | None, lines: Sequence[str]) -> str:
+    what = "; ".join(f"{text} ×{count}" if count > 1 else text for text, count in Counter(lines).items())
+    note = f"since {since:%H:%M:%S} UTC: {what}" if since else what
+    return note if len(note) <= _NOTE_LIMIT else f"{note[:_NOTE_LIMIT]}… (more on the timeline)"
 
 
 def _headline(lines: Sequence[str]) -> str:
@@ -74,10 +82,43 @@ def _headline(lines: Sequence[str]) -> str:
     return line(lines[0], 90) if len(set(lines)) == 1 else "More alerts joined"
 
 
-def _untold(connection: Connection, incident_id: int) -> tuple[datetime | None, Sequence[str]]:
-    """When people last heard of the incident, and the lines about what joined it since then."""
-    last = max(incident_timeline.moments(connection, incident_id, Kind.TOLD), default=None)
-    query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, timeline.c.kind.in_(_LINES))
-    if last is not None:
-        query = query.where(timeline.c.at > last)
-    return last, list(connection.execute(query.order_by(timeline.c.id)).scalars())
+def _untold(connection: Connection, incident: Incident) -> dict[str, tuple[datetime | None, list[str]]]:
+    """By channel: when it last heard of the incident, and the lines about what joined since then, where some did."""
+    query = select(timeline.c.at, timeline.c.kind, timeline.c.text).where(
+        timeline.c.incident_id == incident.id, timeline.c.kind.in_((*_LINES, Kind.TOLD))
+    )
+    rows = connection.execute(query.order_by(timeline.c.id)).all()
+    joined = [(at, text) for at, kind, text in rows if kind != Kind.TOLD]
+    if not joined:
+        return {}
+    told = [(at, text) for at, kind, text in rows if kind == Kind.TOLD]
+    since = _since(connection, incident, told)
+    lines = {name: [text for at, text in joined if last is None or at > last] for name, last in since.items()}
+    return {name: (since[name], lines[name]) for name in since if lines[name]}
+
+
+def _since(
+    connection: Connection, incident: Incident, told: Sequence[tuple[datetime, str]]
+) -> dict[str, datetime | None]:
+    """When each channel last heard, or a digest was last queued for it; those on the way to hear are left out."""
+    last: dict[str, datetime | None] = dict.fromkeys(heard(connection, incident))
+    for at, text in told:
+        # One channel's name may begin as another's does.
+        name = max((name for name in last if text.startswith(f"{name}: ")), key=len, default=None)
+        if name is not None:
+            last[name] = _later(last[name], at)
+    keys = {serial_key_of(incident.id, name): name for name in last}
+    sent = select(jobs.c.serial_key, jobs.c.state, jobs.c.key, jobs.c.created_at).where(jobs.c.serial_key.in_(keys))
+    for serial_key, state, key, created_at in connection.execute(sent):
+        name = keys[serial_key]
+        if state in (State.READY, State.RUNNING):
+            # What is sent later is composed then, and says who fires.
+            last.pop(name, None)
+        elif name in last and key.startswith(f"deliver:{incident.id}:{Event.UPDATE}:{KIND}:"):
+            # A channel that wants no updates, or refuses, is not sent the same digest every few minutes.
+            last[name] = _later(last[name], created_at)
+    return last
+
+
+def _later(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else max(one, other)

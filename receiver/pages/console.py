@@ -17,6 +17,7 @@ from deploywatch.pages.environment import finalized, templates_in
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.api.acting import name_of
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.rendering import stage_state
 from deploywatch.receiver.rendering.filters import measured, web_link
 from deploywatch.receiver.rendering.naming import apart
 from deploywatch.receiver.store import StoreError, UnfitError
@@ -52,7 +53,7 @@ def _capitalized(text: str) -> str:
 
 
 TEMPLATES.filters.update(web_link=web_link, apart=apart, measured=measured)
-TEMPLATES.filters.update(whole=_whole, capitalize_first=_capitalized)
+TEMPLATES.filters.update(stage_state=stage_state.in_words, whole=_whole, capitalize_first=_capitalized)
 
 
 class Console:

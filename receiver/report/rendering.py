@@ -13,6 +13,7 @@ from markupsafe import Markup
 from deploywatch.pages import moments
 from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.assessment.amounts import shown
+from deploywatch.receiver.rendering import stage_state
 from deploywatch.receiver.rendering.filters import Verbatim, markdown, web_link
 from deploywatch.receiver.report.chart import HEIGHT, WIDTH, chart
 from deploywatch.receiver.report.schema import Report
@@ -70,6 +71,7 @@ def _made(environment: Environment) -> Environment:
         "web_link": web_link,
         "runbook": _runbook,
         "chart": chart,
+        "stage_state": stage_state.in_words,
     }
     environment.filters.update(words)
     environment.globals.update(chart_width=WIDTH, chart_height=HEIGHT)

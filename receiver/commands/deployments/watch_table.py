@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploywatch.quantity import format_duration
+from deploywatch.receiver.rendering.stage_state import OVER
 from deploywatch.receiver.rendering.text import line
 
 WIDE: Final = 110
@@ -29,8 +30,7 @@ _PERSON = ("HOLD: a person must decide: deploywatch deployments accept-hold {id}
 _OVER: Final[Mapping[str, tuple[str, str]]] = {
     "promoted": ("PROMOTED: the stage is over", "green"),
     "rolled_back": _HEADLINES["roll_back"],
-    "superseded": ("OVER: the next stage began before this one was proven good", "yellow"),
-    "ended": ("OVER: undecided; it was rolled back by hand, failed, was overtaken, or nobody finished it", "yellow"),
+    **{state: (f"OVER: {words}", "yellow") for state, words in OVER.items()},
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.lifecycle import reconfigured
+from deploywatch.receiver.lifecycle import checklist, reconfigured, response
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
@@ -24,6 +25,15 @@ async def take_over(scene: Scene, config: ReceiverConfig) -> None:
     scene.context.channels = {name: known.get(name, RecordedChannel()) for name in config.channels}
     await reconfigured.apply(scene.context)
     await scene.drain()
+
+
+async def acknowledge(scene: Scene) -> None:
+    incident = await scene.incident()
+    await scene.context.store.write(
+        lambda connection: response.acknowledge(
+            connection, scene.context.settings, incident, scene.clock.now, by="ann", note=""
+        )
+    )
 
 
 def told(scene: Scene, name: str) -> list[Event]:
@@ -60,6 +70,56 @@ async def test_of_what_is_quiet_those_hear_who_are_named_for_its_severity(make_s
     await scene.after(HOUR)
     assert told(scene, "new") == [Event.OPENED, Event.RESOLVED]
     assert told(scene, "boss") == []
+
+
+async def test_a_channel_that_is_named_for_what_fires_by_now_hears_how_it_began_and_goes_on(
+    make_scene: MakeScene,
+) -> None:
+    scene = make_scene(settings("team", "pager", notify={"by_severity": {"high": ["team"]}}))
+    await opened(scene)
+    for _ in range(2):
+        await take_over(scene, settings("team", "pager", notify={"by_severity": {"high": ["team", "pager"]}}))
+    assert told(scene, "pager") == [Event.OPENED]
+    assert told(scene, "team") == [Event.OPENED]
+    assert await scene.lines("channels_added") == [
+        "the configuration names pager as well: from here on the incident is told there, too"
+    ]
+    await scene.take(ended(alert()))
+    await scene.after(HOUR)
+    assert told(scene, "pager")[-1] is Event.RESOLVED
+
+
+async def test_what_somebody_has_in_hand_calls_no_more_people_until_it_is_worse(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team"))
+    await opened(scene)
+    await acknowledge(scene)
+    await take_over(scene, settings("team", "pager"))
+    assert told(scene, "pager") == []
+    await scene.take(alert("Down", severity="critical"))
+    await scene.drain()
+    assert told(scene, "pager") == [Event.WORSENED]
+
+
+@pytest.mark.parametrize("later", [("team", "pager"), ("pager",)])
+async def test_of_what_is_only_logged_no_channel_hears(make_scene: MakeScene, later: tuple[str, ...]) -> None:
+    scene = make_scene(settings("team"))
+    await scene.take(alert(severity="low"))
+    await scene.drain()
+    await take_over(scene, settings(*later))
+    assert told(scene, "pager") == []
+
+
+async def test_items_that_are_added_to_the_checklist_are_there_and_what_is_ticked_stays(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(strategy={"severities": {"high": {"monitoring": ["error rate"]}}}))
+    await opened(scene)
+    tick = partial(checklist.tick, incident_id=1, item=1, at=NOON, by="ann")
+    await scene.context.store.write(tick)
+    await take_over(scene, settings(strategy={"severities": {"high": {"monitoring": ["latency"]}}}))
+    checks = await scene.context.store.read(lambda connection: checklist.checks(connection, 1))
+    assert [(check.text, check.done_by) for check in checks if check.phase == "monitoring"] == [
+        ("error rate", "ann"),
+        ("latency", None),
+    ]
 
 
 async def test_steps_that_are_added_are_taken_and_those_that_are_over_at_once(make_scene: MakeScene) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.messages import Message
+from sqlalchemy import func, select
+
+from deploywatch.receiver.messages import DeliveryError, Message
+from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended, settings
@@ -97,3 +100,44 @@ async def test_who_never_heard_of_the_incident_hears_of_no_update(scene: Scene) 
     await scene.take(alert("Other", severity="low"))
     await scene.after(HOUR)
     assert scene.channels["team"].events == []
+
+
+async def test_what_another_channel_heard_is_news_to_one_that_has_heard_nothing_since(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team", "boss", notify={"by_severity": {"high": ["team"], "critical": ["team"]}}))
+    await scene.take(alert())
+    await scene.drain()
+    await scene.after(SECOND)
+    await scene.take(alert("HighLatency"))
+    await scene.after(SECOND)
+    # The boss alone hears now, of all that fires; the team has not heard of the latency.
+    await scene.take(alert("Backlog", annotations={"channels": "boss"}))
+    await scene.after(10 * MINUTE)
+    assert scene.channels["boss"].events == [Event.OPENED]
+    assert scene.channels["team"].events == [Event.OPENED, Event.UPDATE]
+    update = scene.channels["team"].messages[-1]
+    assert "Now: since 12:00:00 UTC: HighLatency (high) joined; Backlog (high) joined" in update.body
+
+
+async def test_a_channel_that_wants_no_updates_is_queued_one_digest_and_not_one_each_interval(scene: Scene) -> None:
+    scene.channels["team"].unwanted = {Event.UPDATE}
+    await scene.take(alert())
+    await scene.drain()
+    await scene.after(SECOND)
+    await scene.take(alert("HighLatency"))
+    for _ in range(4):
+        await scene.after(6 * MINUTE)
+    digests = select(func.count()).where(jobs.c.key.contains(":update:joined:"))
+    assert await scene.context.store.read(lambda connection: connection.execute(digests).scalar()) == 1
+
+
+async def test_a_channel_that_is_away_gets_no_digest_of_what_its_own_message_will_say(scene: Scene) -> None:
+    team = scene.channels["team"]
+    team.failures.extend(DeliveryError("down", "it is away", again=True) for _ in range(7))
+    await scene.take(alert())
+    await scene.drain()
+    await scene.take(alert("HighLatency"))
+    for _ in range(12):
+        await scene.after(6 * MINUTE)
+    assert team.events.count(Event.OPENED) == 1
+    assert Event.UPDATE not in team.events
+    assert "Alerts (2 of 2 firing):" in team.messages[0].body

@@ -6,10 +6,12 @@ import re
 from enum import StrEnum
 
 import pytest
+from sqlalchemy import update
 
 from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.pages.console import TEMPLATES
+from deploywatch.receiver.store.deployment_schema import deployment_stages
 from deploywatch.receiver.verification.question import Standing
 from deploywatch.verdict.values import Answer
 from tests.receiver.pages.world import World
@@ -32,6 +34,31 @@ async def test_the_page_of_a_deployment_bears_the_signs_of_its_stage_and_its_ver
         text = await answer.text()
     assert '<span aria-hidden="true">…</span> running</span>' in text
     assert '<span aria-hidden="true">‖</span> hold</span>' in text
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (StageState.SUPERSEDED, "» over: the next stage began before this one was proven good"),
+        (StageState.ENDED, "■ over: undecided; it was rolled back by hand, failed, was overtaken"),
+    ],
+)
+@pytest.mark.asyncio(loop_scope="package")
+async def test_of_a_stage_that_no_verdict_ended_page_and_report_say_what_happened(
+    world: World, state: StageState, words: str
+) -> None:
+    async def become(state: StageState) -> None:
+        change = update(deployment_stages).where(deployment_stages.c.deployment_id == 3).values(state=state)
+        await world.context.store.write(lambda connection: connection.execute(change))
+
+    await become(state)
+    try:
+        for path in ("/deployments/3", "/deployments/3/report"):
+            async with world.context.http.get(f"{world.url}{path}", headers={"Accept": "text/html"}) as answer:
+                text = re.sub(r"<[^>]+>", "", await answer.text())
+            assert words.removeprefix("" if path.endswith("3") else words[:2]) in text
+    finally:
+        await become(StageState.RUNNING)
 
 
 def test_each_standing_of_a_gate_has_a_shape_that_no_other_has() -> None:
