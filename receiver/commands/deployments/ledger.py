@@ -57,7 +57,19 @@ def deployments(context: click.Context, url: str, token: str | None) -> None:
 for _command in gate.COMMANDS:
     deployments.add_command(_command)
 
-_MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
+
+class _Moment(click.DateTime):
+    """A time with its zone; one that is empty counts as not given."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The time; None, said on standard error, for `$(git log …)` that gave nothing: it fails no deployment."""
+        if isinstance(value, str) and not value.strip():
+            telling.warn([f"{param.opts[0] if param else 'a time'} is empty, and counts as not given"])
+            return None
+        return super().convert(value, param, ctx)
+
+
+_MOMENT = _Moment(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
 _STRICT = click.option(
     "--strict", is_flag=True, help="End with 1 or 2 when the receiver cannot be told; else it is kept, and sent later."
 )
@@ -244,11 +256,12 @@ def report(client: Client, deployment: int, *, form: str, performance: bool, day
 
 @deployments.command()
 @_SPOOL
+@click.option("--kept-for", metavar="URL", help="Send what was kept for this URL, which was wrong.")
 @pass_client
-def send(client: Client, spool: Path) -> None:
+def send(client: Client, spool: Path, kept_for: str | None) -> None:
     """Send what could not be told before; ends with 1 while something is left."""
     try:
-        taken, left = telling.send_kept(client, spool)
+        taken, left = telling.send_kept(client, spool, kept_for)
     except OSError as error:
         raise click.UsageError(f"--spool {spool}: {error.strerror}") from error
     echo(f"{taken} sent, {left} left")

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -70,11 +70,15 @@ def _read(path: Path) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What came of sending: how many the receiver took, what it will never take, and why it was not asked further."""
+    """What came of sending: how many the receiver took, what it will never take, and why it was not asked further.
+
+    `others` is how much is kept for other URLs, and was left alone.
+    """
 
     taken: int = 0
     refused: tuple[str, ...] = ()
     trouble: DeploywatchError | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def stopped(self) -> str:
@@ -140,27 +144,27 @@ class Spool:
             waiting.entries.append((path, entry))
         return waiting
 
-    def flush(self, client: Client) -> Flushed:
-        """Send what is kept, in order, until the receiver cannot be reached; what it never takes is put aside."""
+    def flush(self, client: Client, kept_for: str) -> Flushed:
+        """Send what is kept for a URL, in order, until nobody can be reached; what is never taken is put aside."""
         taken = 0
         waiting = self.waiting()
-        refused = waiting.unreadable
-        for path, entry in waiting.of(client.url):
+        refused, others = waiting.unreadable, waiting.others(kept_for)
+        for path, entry in waiting.of(kept_for):
             try:
                 client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
             # The rest waits too: sent out of order, an end could come before its beginning.
             except UnreachableError as error:
-                return Flushed(taken, tuple(refused), error)
+                return Flushed(taken, tuple(refused), error, others)
             except RefusedError as error:
                 if error.status in PASSING:
-                    return Flushed(taken, tuple(refused), error)
+                    return Flushed(taken, tuple(refused), error, others)
                 self._put_aside(path)
                 refused.append(f"{entry.method} {entry.path} {json.dumps(entry.body)}: {error}")
                 continue
             taken += 1
             # After the answer: if we die in between it is sent twice, which changes nothing; else it would be lost.
             path.unlink(missing_ok=True)
-        return Flushed(taken, tuple(refused))
+        return Flushed(taken, tuple(refused), None, others)
 
     def _put_aside(self, path: Path) -> None:
         aside = self.folder / REFUSED

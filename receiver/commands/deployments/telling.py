@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
-from deploywatch.receiver.commands.deployments.spool import ANSWERED, PASSING, Entry, Spool
+from deploywatch.receiver.commands.deployments.spool import ANSWERED, PASSING, Entry, Flushed, Spool
 from deploywatch.receiver.commands.shared import echo
 from deploywatch.utc import in_utc, utc_now
 
@@ -74,15 +74,16 @@ def tell(client: Client, folder: Path, method: str, path: str, body: dict[str, A
     return client.record(method, path, body, needs=ANSWERED) if strict else _now_or_never(client, entry)
 
 
-def send_kept(client: Client, folder: Path) -> tuple[int, int]:
-    """Send what is kept: how many the receiver took, and how many are left. Raises OSError."""
-    spool = Spool(folder)
+def send_kept(client: Client, folder: Path, kept_for: str | None = None) -> tuple[int, int]:
+    """Send what is kept for the receiver, or for another URL: how many it took, how many are left. Raises OSError."""
+    spool, url = Spool(folder), kept_for or client.url
     with spool.locked():
-        flushed = spool.flush(client)
+        flushed = spool.flush(client, url)
         waiting = spool.waiting()
-    warn([*map(_ASIDE.format, flushed.refused), *([flushed.stopped] if flushed.stopped else [])])
-    warn(f"{count} kept for {url}, and not sent: give that --url" for url, count in waiting.others(client.url).items())
-    return flushed.taken, len(waiting.of(client.url))
+    _say_flushed(flushed)
+    if flushed.stopped:
+        warn([flushed.stopped])
+    return flushed.taken, len(waiting.of(url))
 
 
 def warn_of(answer: Any) -> None:
@@ -102,17 +103,25 @@ def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> 
     return (in_utc(given) if given else now()).isoformat()
 
 
-def _strictly(client: Client, spool: Spool, entry: Entry) -> Any:
-    flushed = spool.flush(client)
+def _say_flushed(flushed: Flushed) -> None:
     warn(map(_ASIDE.format, flushed.refused))
+    warn(
+        f"{count} kept for {url}, and not sent: give that --url; if it was wrong, `deployments send --kept-for {url}`"
+        for url, count in flushed.others.items()
+    )
+
+
+def _strictly(client: Client, spool: Spool, entry: Entry) -> Any:
+    flushed = spool.flush(client, client.url)
+    _say_flushed(flushed)
     if flushed.trouble:
         raise flushed.trouble
     return client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
 
 
 def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
-    flushed = spool.flush(client)
-    warn(map(_ASIDE.format, flushed.refused))
+    flushed = spool.flush(client, client.url)
+    _say_flushed(flushed)
     reason = flushed.stopped
     if not reason:
         try:

@@ -139,6 +139,20 @@ def test_what_is_kept_for_another_receiver_stays(receiver: RealReceiver, pipelin
     assert pipeline.run("send") == "0 sent, 0 left"
     assert "1 kept for http://127.0.0.1:9, and not sent: give that --url" in pipeline.said
     assert len(pipeline.kept()) == 1
+    # Whoever mended the URL has to hear of it from the calls that pipelines make.
+    pipeline.run("start", *SHOP, "--version", "2")
+    assert "if it was wrong, `deployments send --kept-for http://127.0.0.1:9`" in pipeline.said
+    assert pipeline.run("send", "--kept-for", "http://127.0.0.1:9/") == "1 sent, 0 left"
+    assert pipeline.said == ""
+    assert [version for [version] in pipeline.rows("version")] == ["1", "2"]
+
+
+def test_a_time_that_a_program_did_not_find_fails_no_deployment(receiver: RealReceiver, pipeline: Pipeline) -> None:
+    receiver.start()
+    pipeline.run("start", *SHOP, "--version", "1", "--commit-time", "", "--timestamp", " ")
+    assert "--commit-time is empty, and counts as not given" in pipeline.said
+    assert "--timestamp is empty, and counts as not given" in pipeline.said
+    assert pipeline.rows("version", "commit_time") == [["1", None]]
 
 
 FOREIGN = {
