@@ -98,10 +98,11 @@ def read_file(
     variables: Mapping[str, str] | None = None,
     *,
     literal: Callable[[document.Path], bool] = lambda _: False,
+    as_text: bool = False,
 ) -> Document:
     """Read a file as a Document; one that cannot be read raises ConfigError.
 
-    At `literal` paths `${` stands for itself.
+    At `literal` paths `${` stands for itself; `as_text` leaves numbers, true and false as they are written.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -109,7 +110,7 @@ def read_file(
         raise ConfigError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", f"is not UTF-8 at byte {error.start}")]) from error
-    return yaml_reader.read(text, str(path), variables, literal=literal)
+    return yaml_reader.read(text, str(path), variables, literal=literal, as_text=as_text)
 
 
 def build(document: Document, model: type[M], *, base: Path | None = None) -> M:

@@ -35,16 +35,18 @@ def read(
     variables: Mapping[str, str] | None = None,
     *,
     literal: Callable[[Path], bool] = _nowhere,
+    as_text: bool = False,
 ) -> Document:
     """Read one YAML document.
 
     With `variables`, `${NAME}` and `${NAME:-default}` in values are replaced (`$${` is a literal `${`; the default is
-    taken for an empty variable too), but for those that are `literal`.
+    taken for an empty variable too), but for those that are `literal`. `as_text`: numbers, true and false are the text
+    that stands there.
     Syntax errors, duplicate keys and unset variables end up in `problems`, each with its place.
     """
     document = Document(file)
     with _faults_of(document, text):
-        _fill(document, YAML(typ="safe", pure=True).compose(text), variables, literal)
+        _fill(document, YAML(typ="safe", pure=True).compose(text), variables, literal, as_text=as_text)
     return document
 
 
@@ -82,11 +84,13 @@ def _fill(
     node: Node | None,
     variables: Mapping[str, str] | None,
     literal: Callable[[Path], bool] = _nowhere,
+    *,
+    as_text: bool = False,
 ) -> None:
     if node is None:
         return
     try:
-        document.data = _Reader(document, variables, literal).value(node, ())
+        document.data = _Reader(document, variables, literal, as_text=as_text).value(node, ())
     except _BombError as error:
         message = f"aliases repeat more than {_REPEATED} values here; write them out"
         document.problems.append(Problem(document.file, *error.place, "", message))
@@ -103,9 +107,15 @@ class _BombError(Exception):
 
 class _Reader:
     def __init__(
-        self, document: Document, variables: Mapping[str, str] | None, literal: Callable[[Path], bool]
+        self,
+        document: Document,
+        variables: Mapping[str, str] | None,
+        literal: Callable[[Path], bool],
+        *,
+        as_text: bool,
     ) -> None:
         self.document = document
+        self.as_text = as_text
         self.literal = literal
         self.variables = variables
         self.open: list[int] = []
@@ -170,6 +180,8 @@ class _Reader:
         kind = str(node.tag).rpartition(":")[2]
         if kind == "null":
             return None
+        if self.as_text and kind in {"bool", "int", "float"}:
+            return text
         if kind == "bool":
             # ruamel reads YAML 1.2, where only true and false are booleans by themselves; the others come with an
             # explicit tag.

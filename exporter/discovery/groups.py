@@ -51,7 +51,7 @@ def target_groups(path: Path) -> list[Any]:
             # changes.
             data = json_text.parse(path.read_bytes())
         else:
-            document = read_file(path)
+            document = read_file(path, as_text=True)
             if document.problems:
                 raise ConfigError(document.problems)
             data = document.data
@@ -99,10 +99,10 @@ def checked(group: Any, place: str, dropped: list[DroppedTarget]) -> tuple[list[
 
 
 def _scalar(value: Any) -> str | None:
-    """A scalar as text, as Prometheus reads it; None for a list or a mapping."""
+    """A scalar as text, as Prometheus reads it (YAML's come as they are written); None for a list or a mapping."""
     if value is None:
         return ""
-    # As YAML writes it, not as Python does.
+    # As JSON writes it, not as Python does.
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (str, int, float)) else None

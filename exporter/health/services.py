@@ -26,6 +26,11 @@ class Dependency:
         """As the service's own probes are."""
         return judged(self.probes)
 
+    @property
+    def new(self) -> bool:
+        """Whether all its probes were added after the start, and none has run yet."""
+        return bool(self.probes) and all(probe.new for probe in self.probes)
+
     def body(self) -> dict[str, Any]:
         """The dependency as health answers show it: the slowest response, the oldest look, the first failure."""
         results = [probe.result for probe in self.probes if probe.result]
@@ -53,7 +58,9 @@ class ServiceHealth:
 
         Source 000: nor any of those without which it cannot serve.
         """
-        return judged(self.probes, [dependency.status for dependency in self.dependencies.values()])
+        return judged(
+            self.probes, [dependency.status for dependency in self.dependencies.values() if not dependency.new]
+        )
 
     @property
     def new(self) -> bool:

@@ -114,8 +114,9 @@ class HealthRoutes:
             return self._not_found(
                 f"no probe has the tag {INTEGRATION!r}; add tags: [{INTEGRATION}] to those of others"
             )
-        status = worst(probe.status for probe in probes)
-        failing = ["/".join(probe.key) for probe in probes if probe.status is not Status.HEALTHY]
+        known = [probe for probe in probes if not probe.new]
+        status = worst(probe.status for probe in known)
+        failing = ["/".join(probe.key) for probe in known if probe.status is not Status.HEALTHY]
         return self._answer(status, allHealthy=not failing, failing=failing, integrations=bodies(probes))
 
     async def _service(self, request: web.Request) -> web.Response:

@@ -147,6 +147,11 @@ class DnsProbe:
             channel = await self._connect(addresses, measurement)
         phases["connect"] = passed()
         try:
+            if settings.dns_over_tls:
+                with measurement.timed("tls") as passed:
+                    await self._secure(channel, measurement)
+                # As blackbox_exporter, whose phase `connect` has the handshake in it.
+                phases["connect"] += passed()
             with measurement.timed("request") as passed:
                 answer = await over_channel(channel, message)
             phases["request"] = passed()
@@ -160,16 +165,12 @@ class DnsProbe:
             sock, reached = await connect(addresses, source=settings.source_ip_address)
         finally:
             note_address(reached, measurement)
-        channel = Channel(sock)
-        if not settings.dns_over_tls:
-            return channel
-        name = settings.tls.server_name or settings.place.host
-        try:
-            await secure(channel, context_for(settings.tls), name, lambda shown: certificates.note(shown, measurement))
-        except BaseException:
-            channel.close()
-            raise
-        return channel
+        return Channel(sock)
+
+    async def _secure(self, channel: Channel, measurement: Measurement) -> None:
+        tls = self.settings.tls
+        name = tls.server_name or self.settings.place.host
+        await secure(channel, context_for(tls), name, lambda shown: certificates.note(shown, measurement))
 
     async def _judge(self, answer: dns.message.Message, measurement: Measurement) -> None:
         settings = self.settings

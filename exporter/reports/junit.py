@@ -44,21 +44,26 @@ def _cases(place: str, probe: ProbeHealth, needed_by: Sequence[str]) -> Iterator
             yield Case(probe.key.probe, place, result.duration, (_failure(probe, needed_by),))
         for step in result.steps:
             log = output if step is result.steps[-1] else ""
-            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, _step(step), log)
+            failed = _step(step, _facts(probe, needed_by))
+            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, failed, log)
 
 
-def _step(step: StepResult) -> tuple[Trouble, ...]:
+def _step(step: StepResult, facts: str) -> tuple[Trouble, ...]:
     if step.reason is None:
         return ()
     if step.reason is Reason.SKIPPED:
         return (Trouble("skipped", step.detail),)
-    return (Trouble("failure", f"{step.reason}: {step.detail}", str(step.reason)),)
+    return (Trouble("failure", f"{step.reason}: {step.detail}{facts}", str(step.reason)),)
 
 
 def _failure(probe: ProbeHealth, needed_by: Sequence[str]) -> Trouble:
-    """The failure of a probe, with its target, since when it fails, and which services need its own."""
+    reason = str(probe.result.reason if probe.result else "")
+    return Trouble("failure", f"{probe.error}{_facts(probe, needed_by)}", reason)
+
+
+def _facts(probe: ProbeHealth, needed_by: Sequence[str]) -> str:
+    """The target of a probe that fails, since when it does, and which services need its own."""
     facts = [f"target: {probe.target}"] if probe.target else []
     facts += [f"failing since: {iso(probe.failing_since)}"] if probe.failing_since is not None else []
     facts += [f"needed by: {', '.join(needed_by)}"] if needed_by else []
-    details = f" ({'; '.join(facts)})" if facts else ""
-    return Trouble("failure", f"{probe.error}{details}", str(probe.result.reason if probe.result else ""))
+    return f" ({'; '.join(facts)})" if facts else ""

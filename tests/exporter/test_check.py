@@ -177,6 +177,12 @@ def test_junit_has_a_case_a_step_with_its_time_and_error() -> None:
         ("open", "0.250000"), ("login", "0.500000"), ("me", "0.000000"), ("pay", "0.125000"), ("bye", "0.250000"),
     ]  # fmt: skip
     assert cases[3][0].get("message") == "body: the body does not match"
+    facts = "(target: https://shop.example; failing since: 2023-11-14T22:13:20.000Z; needed by: web)"
+    failing = ProbeHealth(Key("shop", "test", "flow"), "flow", flow, "https://shop.example", 1_700_000_000.0)
+    root = parsed(junit.text(Checked((failing,), {ServiceKey("web", "test"): ("shop",)})))
+    assert [case.get("message") for case in root.iter("failure")] == [
+        f"status: status 401, not 2xx {facts}", f"body: the body does not match {facts}",
+    ]  # fmt: skip
     assert cases[2][0].tag == "skipped"
     shown = json.loads(plain.text(found(flow)))["services"][0]["probes"]["p0"]["steps"]
     assert shown[3] == {

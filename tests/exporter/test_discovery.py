@@ -131,6 +131,13 @@ def test_scalars_become_text_as_prometheus_reads_them(files: TargetFiles, tmp_pa
     assert [target.reason for target in files.dropped()] == ["label"]
 
 
+@pytest.mark.parametrize("text", ["2.10", "0x10", "1_000", "1e3", ".inf", "+5", "True", "yes", "012", "2026-01-01"])
+def test_a_scalar_of_yaml_is_the_text_that_stands_there(files: TargetFiles, tmp_path: Path, text: str) -> None:
+    (tmp_path / "more.yml").write_text(f"- targets: [{text}]\n  labels: {{environment: {text}}}")
+    files.refresh()
+    assert keys(files) == [Key("web", text, text)]
+
+
 def test_what_is_named_twice_is_counted(settings: ExporterSettings, files: TargetFiles, tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text('[{"targets": ["a", "b", "b"]}]')
     files.refresh()

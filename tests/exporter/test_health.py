@@ -160,6 +160,15 @@ def test_a_probe_that_was_only_now_added_is_unknown_alone() -> None:
     assert whole(listed.values()) is H
 
 
+def test_a_dependency_that_was_only_now_added_is_unknown_alone() -> None:
+    new = [replace(probe, new=True) for probe in probes("db", None)]
+    needs = {ServiceKey("shop", "test"): ("db",)}
+    listed = services([*probes("shop", GOOD), *new], needs)
+    assert listed[ServiceKey("shop", "test")].status is H
+    assert listed[ServiceKey("shop", "test")].body()["dependencies"]["db"]["status"] == "unknown"
+    assert services([*probes("shop", GOOD), *probes("db", None)], needs)[ServiceKey("shop", "test")].status is U
+
+
 def test_a_service_that_says_it_is_degraded_is() -> None:
     said = Result(1.0, 0.5, application=Application("degraded", state=State.DEGRADED))
     (probe,) = probes("shop", said)

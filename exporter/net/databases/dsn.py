@@ -98,6 +98,9 @@ def parse_dsn(text: str) -> Dsn:
     if parts.fragment:
         raise ValueError("has a #, after which nothing is read; write it as %23")
     given = {name.lower(): value for name, value in pairs}
+    if len(given) < len(pairs):
+        twice = next(name for name in given if [other.lower() for other, _ in pairs].count(name) > 1)
+        raise ValueError(f"{twice} is there twice; keep one")
     hosts = _hosts(parts.netloc.rpartition("@")[2], given.get("host"), given.get("port"))
     if parts.scheme not in {"postgresql", "postgres"} or not hosts:
         raise ValueError(HINT)

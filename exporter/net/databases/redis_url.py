@@ -48,7 +48,19 @@ def _nothing_unread(url: str) -> None:
         raise ValueError("has a #, after which nothing is read; write it as %23")
     if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
         raise ValueError("the database must be a number, as in redis://host:6379/0; write none for 0")
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+    if parts.scheme != "unix" and "," in parts.netloc.rpartition("@")[2]:
+        raise ValueError("several hosts, and a probe asks one; write a probe for each node")
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    if parts.scheme != "unix" and parts.path.strip("/"):
+        names.append("db")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} is there twice; keep one")
+    _only_known(pairs)
+
+
+def _only_known(pairs: list[tuple[str, str]]) -> None:
+    for name, value in pairs:
         if name in _NEEDLESS:
             raise ValueError(f"{name}: the probe's timeout bounds a run, which has one connection; remove it")
         if name not in _PARAMETERS and not name.startswith("ssl_"):

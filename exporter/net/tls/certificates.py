@@ -26,6 +26,9 @@ LABEL_LIMIT = 256
 # More than the targets of one process: of fewer, each would be forgotten before its turn came again.
 _KEPT = 32_768
 
+UNKNOWN = "unknown"
+"""The version of a connection whose handshake did not come so far."""
+
 _DER = 2  # _ssl.ENCODING_DER
 _VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 # X509_V_ERR_* of openssl/x509_vfy.h.
@@ -91,7 +94,7 @@ def shown(tls: ssl.SSLObject, error: ssl.SSLError | None = None) -> Shown:
     if problem == "hostname" and served and not served[0].named:
         problem = "no_san"
     return Shown(
-        version=_VERSIONS.get(tls.version() or "", "unknown"),
+        version=_VERSIONS.get(tls.version() or "", UNKNOWN),
         cipher=suite(cipher[0]) if cipher else "",
         served=served,
         verified=_read_all(_chain(tls, "verified")) if trusted else (),

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploywatch.exporter.net.channel import Channel, Tunnel
 from deploywatch.exporter.net.resolve import Address
-from deploywatch.exporter.net.tls.certificates import Shown, certificate_name, shown
+from deploywatch.exporter.net.tls.certificates import UNKNOWN, Shown, certificate_name, shown
 from deploywatch.exporter.results import Failed, Reason
 
 Begin = Callable[[Channel], Awaitable[None]]
@@ -106,6 +106,9 @@ async def seen_in(
     again = await _second_look(server, name, begin)
     if again is None:
         return seen, error
+    if again.version == UNKNOWN:
+        # It took hello and hung up all the same, as a server that wants a certificate of ours: no version is to blame.
+        return again, error
     speaks = f"{again.version} with {again.cipher}" if again.cipher else again.version
     return again, Failed(
         Reason.TLS,

@@ -412,18 +412,24 @@ services:
 async def test_a_reload_that_adds_a_target_that_hangs_leaves_the_others_ready(
     web: Web, write: Callable[[str], Path], tcp: Callable[[Talk], Awaitable[int]]
 ) -> None:
-    text = f"services: {{shop: {{probes: {{health: {{kind: http, url: '{web.say('/', 'hello')}'}}}}}}}}"
+    health = f"health: {{kind: http, tags: [integration], url: '{web.say('/', 'hello')}'}}"
+    text = f"services: {{shop: {{probes: {{{health}}}}}}}"
     path = write(text)
     running = Exporter(path, config.load(path))
     async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
         await eventually(lambda: running.not_ready() is None)
-        hanging = f"redis: {{kind: redis, url: 'redis://127.0.0.1:{await tcp(silent)}'}}"
-        path.write_text(text.replace("{health:", f"{{{hanging}, health:"))
+        hanging = f"redis: {{kind: redis, tags: [integration], url: 'redis://127.0.0.1:{await tcp(silent)}'}}"
+        more = f"cache: {{probes: {{{hanging}}}}}, shop: {{depends_on: [cache],"
+        path.write_text(text.replace("{health:", f"{{{hanging}, health:").replace("shop: {", more))
         await running.reload()
         assert running.not_ready() is None
         assert (await get(client, "/health/ready"))[0] == 200
         status, body = await get(client, "/health")
-        assert (status, body["services"][0]["probes"]["redis"]["status"]) == (200, "unknown")
+        shop = next(service for service in body["services"] if service["service"] == "shop")
+        assert (status, shop["status"], shop["probes"]["redis"]["status"]) == (200, "healthy", "unknown")
+        assert shop["dependencies"]["cache"]["status"] == "unknown"
+        status, body = await get(client, "/health/integrations")
+        assert (status, body["allHealthy"], len(body["integrations"])) == (200, True, 3)
 
 
 async def test_a_target_file_that_adds_a_target_that_hangs_leaves_the_others_ready(

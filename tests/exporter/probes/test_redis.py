@@ -121,8 +121,11 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(
         ("redis://h/0?decode_responses=True", "decode_responses: no parameter of a Redis URL"),
         ("redis://h/0?clientname=a", "did you mean 'client_name'?"),
         ("redis://h/cache", "the database must be a number"),
-        ("redis://h/0?db=cache", "db must be a number"),
+        ("redis://h?db=cache", "db must be a number"),
         ("redis://h/0#a", "has a #, after which nothing is read"),
+        ("redis://h1:6379,h2:6379/0", "several hosts, and a probe asks one"),
+        ("redis://h/0?db=1", "db is there twice"),
+        ("redis://h?db=1&db=2", "db is there twice"),
     ],
 )
 def test_what_a_url_says_that_is_not_honoured_is_refused_by_name(url: str, text: str) -> None:

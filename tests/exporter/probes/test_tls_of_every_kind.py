@@ -20,7 +20,7 @@ from deploywatch.exporter.results import Reason
 from deploywatch.files.watched_files import WATCHED
 from tests.exporter.certs import Certs
 from tests.exporter.probes.test_tls import old
-from tests.exporter.support import Tcp, measured, probe
+from tests.exporter.support import Tcp, cut, measured, probe, silent
 
 Tls = dict[str, Any]
 SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)
@@ -92,6 +92,29 @@ async def test_a_certificate_that_is_not_trusted_is_told_with_its_expiry(certs: 
             result = await probe(kind=kind, **KINDS_OVER_TLS[kind](place, {"ca_file": authority}))
         assert (result.reason, problem in result.detail) == (Reason.TLS_VERIFY, True), result.detail
         assert "probe_ssl_earliest_cert_expiry" in measured(result)
+
+
+async def test_a_server_that_takes_the_connection_and_says_nothing_is_no_unreachable_one(certs: Certs) -> None:
+    async with Tcp(silent) as port:
+        tls = {"ca_file": certs.ca_file}
+        runs = (
+            cut("tls|says nothing", kind=kind, **of(f"localhost:{port}", tls)) for kind, of in KINDS_OVER_TLS.items()
+        )
+        reasons = [result.reason for result, _ in await asyncio.gather(*runs)]
+    assert dict(zip(KINDS_OVER_TLS, reasons, strict=True)) == dict.fromkeys(KINDS_OVER_TLS, Reason.DEADLINE)
+
+
+@pytest.mark.parametrize("kind", KINDS_OVER_TLS)
+async def test_a_server_that_wants_our_certificate_is_not_said_to_speak_another_version(
+    certs: Certs, kind: str
+) -> None:
+    context = certs.server()
+    context.maximum_version, context.verify_mode = ssl.TLSVersion.TLSv1_2, ssl.CERT_REQUIRED
+    async with server(kind, context) as place:
+        result = await probe(kind=kind, **KINDS_OVER_TLS[kind](place, {"ca_file": certs.ca_file}))
+    assert result.reason in {Reason.TLS, Reason.RESET}
+    assert "speaks" not in result.detail
+    assert "probe_ssl_earliest_cert_expiry" in measured(result)
 
 
 @pytest.mark.parametrize(

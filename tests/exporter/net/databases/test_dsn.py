@@ -45,6 +45,8 @@ def test_hosts_are_read_as_libpq_reads_them(text: str, hosts: tuple[Any, ...]) -
         ("ssl_min_protocol_version=1.2", "ssl_min_protocol_version: '1.2' is none of TLSv1, "),
         ("sslsni=0", "sslsni: the name is always sent"),
         ("application_name=a#b", "has a #, after which nothing is read; write it as %23"),
+        ("connect_timeout=5&connect_timeout=9", "connect_timeout is there twice"),
+        ("sslmode=require&SSLMODE=disable", "sslmode is there twice"),
         ("options=work_mem", "options: 'work_mem' is not understood"),
     ],
 )
