@@ -7,6 +7,7 @@ import math
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from deploywatch.exporter.results import Result
 from deploywatch.exporter.settings.per_server import PerServer
@@ -18,25 +19,32 @@ T = TypeVar("T")
 class Room:
     """Room for `size` runs at once; those whose last run hung share one half, so that the other half is always moving.
 
-    A target holds one place at most, but hundreds that hang hold theirs for a whole timeout each.
+    A target holds one place at most, but hundreds that hang hold theirs for a whole timeout each. Runs on request share
+    one half too: whoever asks for many must not keep the schedule waiting.
     """
 
     def __init__(self, size: int) -> None:
         self._all = asyncio.Semaphore(size)
         self._for_hung = asyncio.Semaphore(max(1, size // 2))
+        self._on_request = asyncio.Semaphore(max(1, size // 2))
 
     def one(self, *, hung: bool) -> tuple[asyncio.Semaphore, ...]:
         """What a run has to wait for and hold, in this order."""
         # The narrow one first: whoever waited with a place of all in hand would block those who are well.
         return (self._for_hung, self._all) if hung else (self._all,)
 
+    def asked(self) -> tuple[asyncio.Semaphore, ...]:
+        """What a run on request has to wait for and hold, in this order."""
+        return (self._on_request, self._all)
+
 
 class Places:
-    """Places that a run waits for, one after the other, and holds."""
+    """Places that a run waits for, one after the other, and holds; of a server, its room stays for as long."""
 
-    __slots__ = ("_held", "_wanted")
+    __slots__ = ("_held", "_room", "_wanted")
 
-    def __init__(self, wanted: tuple[asyncio.Semaphore, ...]) -> None:
+    def __init__(self, room: Room | None, wanted: tuple[asyncio.Semaphore, ...]) -> None:
+        self._room = room
         self._wanted = wanted
         self._held = 0
 
@@ -74,25 +82,33 @@ class Slots:
     def __init__(self, size: int, per_server: PerServer | None = None) -> None:
         self.size, self.per_server = size, per_server or PerServer()
         self._room = Room(size)
-        self._servers: dict[tuple[str, int], Room] = {}
+        # Weak: whoever may ask for probes names servers without end, and none of their rooms has to stay.
+        self._servers: WeakValueDictionary[tuple[str, int], Room] = WeakValueDictionary()
 
     def one(self, target: Target, *, hung: bool) -> Places:
         """The places for a run of this target: at its server, and among all."""
-        return Places((*self._at(target.server, target.kind, hung=hung), *self._room.one(hung=hung)))
+        room = self._at(target.server, target.kind)
+        return Places(room, (*(room.one(hung=hung) if room else ()), *self._room.one(hung=hung)))
 
     def at(self, server: str | None, kind: str) -> Places:
-        """A place at a server alone; there is always one where no server is known."""
-        return Places(self._at(server, kind, hung=False))
+        """A place at a server alone, for a run on request; there is always one where no server is known."""
+        room = self._at(server, kind)
+        return Places(room, room.asked() if room else ())
 
-    def _at(self, server: str | None, kind: str, *, hung: bool) -> tuple[asyncio.Semaphore, ...]:
+    @property
+    def servers(self) -> int:
+        """At how many servers a place is held, or waited for."""
+        return len(self._servers)
+
+    def _at(self, server: str | None, kind: str) -> Room | None:
         if server is None:
-            return ()
+            return None
         # The limit is part of the key, so that a reload with another one does not fight over the old room.
         key = (one_spelling(server), self.per_server.limit(kind))
         room = self._servers.get(key)
         if room is None:
             room = self._servers[key] = Room(key[1])
-        return room.one(hung=hung)
+        return room
 
 
 @dataclass(slots=True, eq=False)

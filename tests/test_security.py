@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from deploywatch.pages.live import MOST as LIVE_MOST
 from deploywatch.web.admission import REQUEST_BYTES, STRANGER_BYTES, STRANGER_SECONDS, TOGETHER_BYTES
 from deploywatch.web.bodies import SECONDS, TOGETHER
 from deploywatch.web.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, UNREAD_BYTES, UNREAD_SECONDS, limit_of
+from deploywatch.web.long_requests import SHARES, Long
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "SECURITY.md").read_text()
@@ -32,7 +34,10 @@ def test_each_further_attack_names_a_test_that_is_there() -> None:
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
+    share = {kind: {0.5: "half", 0.2: "a fifth", 0.1: "a tenth"}[share] for kind, share in SHARES.items()}
     for bound in (
+        f"`/probe` {share[Long.PROBE]}, pages that renew themselves {share[Long.LIVE]} (and {LIVE_MOST}), `/health…",
+        f"?fresh=1` {share[Long.FRESH]}; more get 503",
         f"| {STRANGER_BYTES // 1024} kB, {STRANGER_SECONDS:g} s |",
         f"| {REQUEST_BYTES // 1024**2} MB, {SECONDS:g} s, {TOGETHER_BYTES // 1024**2} MB together |",
         f"`max_body`, {TOGETHER // 1024**2} MB together",

@@ -47,7 +47,8 @@ def descriptor_limit() -> int:
 class Connections:
     """Which connections were served already; a new one takes the place of the oldest that needs none.
 
-    Those go first that were never served, then those whose answer waits to be taken, then those that wait for nothing.
+    Those go first that were never served, then those whose answer waits to be taken, then those that wait for nothing,
+    then those whose body has not all arrived.
     """
 
     def __init__(self, registry: CollectorRegistry, *, limit: int | None = None) -> None:
@@ -58,12 +59,12 @@ class Connections:
         self._unread: dict[_Connection, asyncio.TimerHandle] = {}
         self._closed = Counter(
             "deploywatch_http_connections_closed",
-            "Connections that were closed, by reason: silent, unread or idle ones to make room, new ones without room "
-            "(full), and those that did not take their answer (slow).",
+            "Connections that were closed, by reason: silent, unread, idle or sending ones to make room, new ones "
+            "without room (full), and those that did not take their answer (slow).",
             ["reason"],
             registry=registry,
         )
-        for reason in ("silent", "unread", "idle", "full", "slow"):
+        for reason in ("silent", "unread", "idle", "sending", "full", "slow"):
             self._closed.labels(reason)
 
     def middleware(self, is_stranger: Callable[[web.Request], bool]) -> Middleware:
@@ -136,6 +137,8 @@ class Connections:
             ("unread", lambda connection: connection in self._unread),
             # Its owner sees the end of a connection that was kept alive, and opens another.
             ("idle", lambda connection: connection._current_request is None),
+            # Last, as most of these have something to say; but a body that drips must not hold a place for a minute.
+            ("sending", _is_sending),
         )
         for reason, is_one in kinds:
             for connection in connections:
@@ -150,6 +153,12 @@ class Connections:
         connection.transport.abort()
         self._closed.labels(reason).inc()
         return True
+
+
+def _is_sending(connection: web.RequestHandler) -> bool:
+    """Whether the body of its request has not all arrived."""
+    request = connection._current_request
+    return request is not None and not request.content.is_eof()
 
 
 class _Connection(web.RequestHandler):

@@ -21,6 +21,7 @@ from deploywatch.web import sd_notify
 from deploywatch.web.addresses import bind_to, parse_address, printed_address, reaches_only_us, refuse_open
 from deploywatch.web.admission import Foreign, admission, no_urls
 from deploywatch.web.connections import HEAD_SECONDS, Connections, Site
+from deploywatch.web.long_requests import bounded
 from deploywatch.web.prefix import LINKS, NOT_SAID, External, redirect_root, strip_from
 
 log = logs.get("serving")
@@ -98,6 +99,7 @@ class Server:
             ),
             self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
             signatures(self.access, self.signed_paths),
+            bounded(self._connections.limit, self.registry),
         )
         self.app = web.Application(middlewares=middlewares, client_max_size=self.max_body)
         self.app[LINKS] = self.link_prefix or (lambda: self.external.links)

@@ -9,6 +9,8 @@ from aiohttp import web
 from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.quantity import parse_duration
 
+FRESH = "fresh"
+"""The query's name that asks for runs that begin now."""
 DEADLINE = 10.0
 """Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
 # Seconds; each caller holds a connection for as long as it waits.
@@ -36,6 +38,11 @@ def ping_time(probes: list[ProbeHealth]) -> dict[str, Any]:
     """Source 000's field: the slowest round trip of PING, in milliseconds."""
     slowest = max((probe.ping for probe in probes if probe.ping is not None), default=None)
     return {} if slowest is None else {"pingTime": round(slowest * 1000, 3)}
+
+
+def is_fresh(request: web.Request) -> bool:
+    """Whether what is asked for is to be probed now."""
+    return request.query.get(FRESH, "") not in {"", "0", "false"}
 
 
 def deadline_of(request: web.Request) -> float:

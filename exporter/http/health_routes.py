@@ -15,12 +15,21 @@ from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import services as health
 from deploywatch.exporter.health.probes import ProbeHealth, Status, of_record, worst
-from deploywatch.exporter.http.health_fields import bodies, deadline_of, ping_time, serves, tenant_count
+from deploywatch.exporter.http.health_fields import (
+    FRESH,
+    bodies,
+    deadline_of,
+    is_fresh,
+    ping_time,
+    serves,
+    tenant_count,
+)
 from deploywatch.exporter.pacing import Servers, pace
 from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.settings.selection import INTEGRATION
+from deploywatch.web.long_requests import Long, takes_long
 
 # The part of the deadline for which a run waits for others at its server.
 _IMPATIENCE = 10
@@ -38,16 +47,22 @@ class HealthRoutes:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        needs(Scope.READ, app.router.add_get("/health", self._whole))
         needs(Scope.READ, app.router.add_get("/health/live", self._live))
         needs(Scope.READ, app.router.add_get("/health/ready", self._ready))
-        needs(Scope.READ, app.router.add_get("/health/services/{service}", self._service))
-        needs(Scope.READ, app.router.add_get("/health/database", self._kind("postgres", tenant_count)))
-        needs(Scope.READ, app.router.add_get("/health/redis", self._kind("redis", ping_time)))
-        needs(Scope.READ, app.router.add_get("/health/integrations", self._integrations))
+        for path, handler in {
+            "/health": self._whole,
+            "/health/services/{service}": self._service,
+            "/health/database": self._kind("postgres", tenant_count),
+            "/health/redis": self._kind("redis", ping_time),
+            "/health/integrations": self._integrations,
+        }.items():
+            takes_long(Long.FRESH, needs(Scope.READ, app.router.add_get(path, handler)), when=is_fresh)
 
     async def answers(self, request: web.Request) -> list[tuple[str, int, str]]:
         """What the paths that load balancers ask answer now: each path, its HTTP status, and the word or why not."""
+        # A page that is looked at is no reason to probe.
+        kept = [(name, value) for name, value in request.query.items() if name != FRESH]
+        request = request.clone(rel_url=request.rel_url.with_query(kept))
         asked = {
             "/health": self._whole,
             "/health/ready": self._ready,
@@ -140,7 +155,7 @@ class HealthRoutes:
     async def _probes(self, request: web.Request, chosen: Chosen) -> list[ProbeHealth]:
         """The chosen probes with their last results; with `fresh` those of runs that begin now."""
         records = [record for record in self._board.records.values() if chosen(record)]
-        if request.query.get("fresh", "") in {"", "0", "false"}:
+        if not is_fresh(request):
             return [self._last(record) for record in records]
         deadline, servers = deadline_of(request), Servers()
         end = asyncio.get_running_loop().time() + deadline

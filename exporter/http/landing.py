@@ -42,6 +42,7 @@ from deploywatch.pages.answer import page
 from deploywatch.pages.environment import templates_in
 from deploywatch.pages.live import PATH as LIVE
 from deploywatch.pages.live import Live
+from deploywatch.web.long_requests import Long, takes_long
 
 MOST_PROBLEMS = 20
 
@@ -74,7 +75,7 @@ class Landing:
         needs(Scope.READ, router.add_get("/wall", self._wall))
         needs(Scope.READ, router.add_get("/services", self._services))
         needs(Scope.READ, router.add_get("/probes/{service}/{environment}/{probe:[^/]+}", self._probe_page))
-        needs(Scope.READ, router.add_get(LIVE, self._live.stream))
+        takes_long(Long.LIVE, needs(Scope.READ, router.add_get(LIVE, self._live.stream)))
         app.on_shutdown.append(self._live.stop)
         needs(Scope.READ, app.router.add_get(r"/results/{number:\d{1,18}}", self._one))
 

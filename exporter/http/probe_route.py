@@ -24,6 +24,7 @@ from deploywatch.exporter.results import Reason, Result, Sample, iso
 from deploywatch.exporter.settings.modules import Module, TargetError
 from deploywatch.exporter.settings.refusal import told as told_refusal
 from deploywatch.secrets import redact_url
+from deploywatch.web.long_requests import Long, takes_long
 
 DEFAULT_MODULE = "http_2xx"
 _TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -54,7 +55,7 @@ class ProbeRoute:
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
-        needs(Scope.READ, app.router.add_get("/probe", self._probe))
+        takes_long(Long.PROBE, needs(Scope.READ, app.router.add_get("/probe", self._probe)))
 
     async def _probe(self, request: web.Request) -> web.StreamResponse:
         module = request.query.get("module", DEFAULT_MODULE)
@@ -73,7 +74,8 @@ class ProbeRoute:
         except TimeoutError:
             self._exporter.refused[Refused.PER_SERVER] += 1
             server, limit = asked.settings.server(), self._exporter.settings.per_server.limit(asked.settings.kind)
-            return web.Response(status=503, text=f"{limit} probes of {server} (per_server) are under way; ask later\n")
+            text = f"half of {limit} probes of {server} (per_server) are under way on request, or all; ask later\n"
+            return web.Response(status=503, text=text)
         finally:
             self._running -= 1
         name = (asked.name, _shown(asked.target))

@@ -21,7 +21,8 @@ from deploywatch.receiver.pages.now import NowPage
 from deploywatch.receiver.pages.postmortem import PostmortemPage
 from deploywatch.receiver.pages.rollback import DecisionPages
 from deploywatch.receiver.pages.screens import ScreensPage, add_making
-from deploywatch.receiver.pages.wall import ScreenPage, WallPage
+from deploywatch.receiver.pages.wall import SCREEN_LIVE, ScreenPage, WallPage
+from deploywatch.web.long_requests import Long, takes_long
 
 
 class Pages:
@@ -41,8 +42,10 @@ class Pages:
         screens = ScreenPage(console, self._access, self._live)
         for part in (*parts, Lists(console), WallPage(console), ScreensPage(console), screens, postmortem):
             for path, handler in part.routes():
-                needs(Scope.READ, app.router.add_get(path, console.guarded(handler)))
-        needs(Scope.READ, app.router.add_get(LIVE, self._live.stream))
+                route = needs(Scope.READ, app.router.add_get(path, console.guarded(handler)))
+                if path == SCREEN_LIVE:
+                    takes_long(Long.LIVE, route)
+        takes_long(Long.LIVE, needs(Scope.READ, app.router.add_get(LIVE, self._live.stream)))
         app.on_shutdown.append(self._live.stop)
         postmortem.add_editing(app)
         add_making(app, console)

@@ -16,6 +16,7 @@ from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Reason, Result
 from deploywatch.exporter.schedule import GoneError, Scheduler
 from deploywatch.exporter.settings.per_server import PerServer
+from deploywatch.exporter.target_run import Slots
 from deploywatch.exporter.targets import Key, Target
 
 SETTINGS = RedisSettings.model_validate({"kind": "redis", "url": "redis://nowhere"})
@@ -166,6 +167,29 @@ async def test_no_server_sees_more_runs_at_once_than_its_bound_from_the_start_on
     await stage.clock.advance(60)
     assert len(probe.begun) >= 54
     assert probe.most <= 10
+
+
+async def test_what_is_asked_for_leaves_the_schedule_its_places_at_a_server_and_nothing_behind() -> None:
+    slots, scheduled = Slots(10, PerServer(databases=4)), at("db:5432", "d", Told(ManualClock()))
+    for number in range(100):
+        async with slots.at(f"made-up-{number}:1", "http"):
+            pass
+    assert slots.servers == 0
+
+    async def ask(held: asyncio.Event) -> None:
+        async with slots.at("db:5432", "redis"):
+            held.set()
+            await asyncio.Event().wait()
+
+    events = [asyncio.Event() for _ in range(9)]
+    asked = [asyncio.create_task(ask(event)) for event in events]
+    await asyncio.sleep(0)
+    # However many wait for one on request, who comes by the schedule has one at once.
+    async with asyncio.timeout(60), slots.one(scheduled, hung=False), slots.one(scheduled, hung=False):
+        assert sum(event.is_set() for event in events) == 2
+    for one in asked:
+        one.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_a_server_that_hangs_keeps_nobody_else_waiting(stage: Stage) -> None:

@@ -232,7 +232,7 @@ async def test_what_is_asked_for_counts_under_the_bound_of_the_server(web: Web, 
 
     path = tmp_path / "exporter.yml"
     modules = "modules: {http_2xx: {kind: http}, quick: {kind: http, timeout: 300ms}}"
-    path.write_text(f"probe: {{allow: [127.0.0.0/8]}}\nper_server: {{others: 2}}\n{modules}\n")
+    path.write_text(f"probe: {{allow: [127.0.0.0/8]}}\nper_server: {{others: 4}}\n{modules}\n")
     running = Exporter(path, config.load(path))
     async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
         ask, url = Asking(client, running), web.on("/", slow)
@@ -240,7 +240,7 @@ async def test_what_is_asked_for_counts_under_the_bound_of_the_server(web: Web, 
         await eventually(lambda: at_once == 2)
         status, text = await ask.text(target=url, module="quick")
         assert status == 503
-        assert f"2 probes of 127.0.0.1:{web.port} (per_server)" in text
+        assert f"half of 4 probes of 127.0.0.1:{web.port} (per_server)" in text
         _, own = await ask.text_of("/metrics")
         assert 'deploywatch_exporter_refused_probes_total{reason="per_server"} 1.0' in own
         assert 'deploywatch_exporter_refused_probes_total{reason="concurrency"} 0.0' in own
