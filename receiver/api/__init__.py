@@ -12,6 +12,7 @@ from deploywatch.receiver.api.audit import Audit
 from deploywatch.receiver.api.deployments.assessments import Assessments
 from deploywatch.receiver.api.deployments.delivery import DeliveryRoutes
 from deploywatch.receiver.api.deployments.gate import GateRoutes
+from deploywatch.receiver.api.deployments.imports import Imports
 from deploywatch.receiver.api.deployments.ledger import Deployments
 from deploywatch.receiver.api.deployments.migrations import Migrations
 from deploywatch.receiver.api.deployments.performance import PerformanceRoutes
@@ -36,6 +37,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Approvals(context, queued=queued).routes(),
         *Taking(context, queued=queued).routes(),
         *Deployments(context, queued=queued).routes(),
+        *Imports(context, queued=queued).routes(),
         *Stages(context, queued=queued).routes(),
         *Assessments(context).routes(),
         *Reports(context).routes(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Final, TypeVar
 from urllib.parse import unquote
 
@@ -47,8 +48,14 @@ def acting(request: web.Request, claimed: str) -> str:
 
 def refuse_ours(name: str, field: str) -> None:
     """400 for our own name, in letters that read like it."""
+    for fault in ours(name, field):
+        raise web.HTTPBadRequest(text=f"{fault}\n")
+
+
+def ours(name: str, field: str) -> Iterator[str]:
+    """The fault of a field that bears our own name, in letters that read like it."""
     if reads_as(name, SYSTEM):
-        raise web.HTTPBadRequest(text=f"$.{field}: {SYSTEM} is what it does by itself; write who you are\n")
+        yield f"$.{field}: {SYSTEM} is what it does by itself; write who you are"
 
 
 def name_of(request: web.Request) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from deploywatch.access.scopes import Scope
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
-from deploywatch.receiver.api.acting import refuse_ours
+from deploywatch.receiver.api.acting import ours
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer, RecordedAnswer
@@ -111,10 +111,8 @@ class Deployments:
     async def deployment_started(self, request: web.Request) -> web.Response:
         """Note that a deployment begins, or record one that is over; 201 with its number, 200 where it was known."""
         new, now = await read_body(request, NewDeployment), self._context.clock()
-        _refuse_the_future(new.timestamp, now)
-        if new.status is None:
-            refuse_ours(new.deployer, "deployer")
-        record = _record(new, now)
+        _refuse(beyond(new, now))
+        record = record_of(new, now)
 
         def write(connection: Connection) -> Taken:
             return deployment_record.take(connection, self._context, record, now)
@@ -131,7 +129,7 @@ class Deployments:
     async def deployment_finished(self, request: web.Request) -> web.Response:
         """Note how a deployment ended."""
         end, wanted, now = await read_body(request, Finish), number(request), self._context.clock()
-        _refuse_the_future(end.timestamp, now)
+        _refuse(_future(end.timestamp, now))
 
         def write(connection: Connection) -> Deployment | None:
             status = _STATUS[end.status]
@@ -142,7 +140,15 @@ class Deployments:
         return web.json_response(deployment.to_json()) if deployment else not_found("deployment", wanted)
 
 
-def _record(new: NewDeployment, now: datetime) -> Record:
+def beyond(new: NewDeployment, now: datetime) -> Iterator[str]:
+    """The faults that its model cannot know: a time that is still to come, and our own name for one that begins."""
+    yield from _future(new.timestamp, now)
+    if new.status is None:
+        yield from ours(new.deployer, "deployer")
+
+
+def record_of(new: NewDeployment, now: datetime) -> Record:
+    """The record for the ledger; without a `timestamp` it began `now`."""
     return Record(
         service=new.service,
         environment=new.environment,
@@ -163,6 +169,11 @@ def _record(new: NewDeployment, now: datetime) -> Record:
     )
 
 
-def _refuse_the_future(moment: datetime | None, now: datetime) -> None:
+def _future(moment: datetime | None, now: datetime) -> Iterator[str]:
     if moment and moment > now + _CLOCKS_DIFFER:
-        raise web.HTTPBadRequest(text=f"$.timestamp: {moment.isoformat()} is in the future\n")
+        yield f"$.timestamp: {moment.isoformat()} is in the future"
+
+
+def _refuse(faults: Iterable[str]) -> None:
+    if text := "\n".join(faults):
+        raise web.HTTPBadRequest(text=f"{text}\n")

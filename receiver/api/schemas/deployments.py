@@ -39,3 +39,11 @@ class RecordedAnswer(DeploymentAnswer):
     """One deployment as it was recorded; `notice` is what its pipeline should know, empty where there is nothing."""
 
     notice: str
+
+
+class ImportAnswer(TypedDict):
+    """How many records were `new`, how many the ledger had already, and what is to be known, each at its record."""
+
+    new: int
+    known: int
+    notices: list[str]

@@ -6,14 +6,11 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from deploywatch import json_text
-from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.deployments import gate, telling
+from deploywatch.receiver.commands.deployments import gate, importing, telling
 from deploywatch.receiver.commands.deployments.spool import default_folder
 from deploywatch.receiver.commands.deployments.telling import Reference
 from deploywatch.receiver.commands.lazy import LazyGroup
@@ -54,7 +51,7 @@ def deployments(context: click.Context, url: str, token: str | None) -> None:
     context.obj = Client(url, token)
 
 
-for _command in gate.COMMANDS:
+for _command in (*gate.COMMANDS, importing.import_records):
     deployments.add_command(_command)
 
 
@@ -291,37 +288,3 @@ def list_deployments(client: Client, service: str | None, environment: str | Non
     columns = ("id", "service", "environment", "version", "previous_version", "status", "deployer", "timestamp")
     rows = client.rows("/deployments", needs=columns, **given(service=service, environment=environment))
     show_rows(rows, columns, form, empty="no deployments")
-
-
-def _records(file: Any) -> list[Any]:
-    """The records of a file; click.UsageError with all its faults, each with its line."""
-    records, faults = [], []
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json_text.parse(line)
-        except ValueError as error:
-            faults.append(f"{file.name}:{number}: not JSON: {error}")
-            continue
-        if not isinstance(record, dict) or not record.get("timestamp"):
-            faults.append(f"{file.name}:{number}: has no timestamp, which tells a record from its repetition: add one")
-        records.append(record)
-    if faults:
-        raise click.UsageError("\n".join((*faults, "nothing was taken in; mend these lines")))
-    return records
-
-
-@deployments.command("import")
-@click.argument("file", type=click.File("rb"))
-@pass_client
-def import_records(client: Client, file: Any) -> None:
-    """Take in deployment records, one JSON object a line (- for standard input); a second time changes nothing."""
-    # All are read before one is sent, so that a fault in the last line does not leave half an import.
-    records = _records(file)
-    for number, record in enumerate(records, 1):
-        try:
-            client.post(telling.PATH, record)
-        except DeploywatchError as error:
-            raise type(error)(f"record {number} of {len(records)}: {error}; those before it were taken in") from error
-    echo(f"{len(records)} records taken in")

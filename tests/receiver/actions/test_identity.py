@@ -30,6 +30,7 @@ ACTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "/rollbacks/allow", {**WORD, **PLACE}),
     ("POST", "/deployments", {**PLACE, "version": "9", "deployer": "bob"}),
     ("PATCH", "/deployments/3", {"status": "success"}),
+    ("POST", "/deployments/import", {"records": [{**PLACE, "version": "1", "timestamp": "2026-01-01T00:00:00Z"}]}),
     ("POST", "/migrations", {"by": "bob", "name": "n", **RUN, **PLACE}),
     ("POST", "/gate/approvals", {**WORD, **PLACE, "version": "9", "role": "lead"}),
     ("POST", "/gate/approvals/1/withdraw", {"by": "bob"}),

@@ -95,6 +95,50 @@ async def test_a_deployment_begins_and_ends(api: Front) -> None:
     assert (await api("GET", "/deployments/1")).data == done.data
 
 
+PAST = {**NEW, "timestamp": "2026-04-30T10:00:00Z", "status": "success"}
+LATER = {**PAST, "timestamp": "2026-04-30T11:00:00Z"}
+
+
+async def test_records_are_taken_in_together_and_a_second_time_changes_nothing(api: Front) -> None:
+    sent = {"records": [PAST, {**LATER, "version": "1.2.2", "rollback_of": "1.2.3"}]}
+    assert (await api("POST", "/deployments/import", sent)).data == {"new": 2, "known": 0, "notices": []}
+    again = {"records": [{**PAST, "status": "failure"}, *sent["records"]]}
+    answer = await api("POST", "/deployments/import", again)
+    notice = "$.records[0]: deployment 1 of 1.2.3 is rolled_back already, and does not become failed"
+    other = "$.records[1]: deployment 1 of 1.2.3 is rolled_back already, and does not become succeeded"
+    assert answer.data == {"new": 0, "known": 3, "notices": [notice, other]}
+    listed = (await api("GET", "/deployments")).data
+    assert [(row["version"], row["status"]) for row in listed] == [("1.2.2", "succeeded"), ("1.2.3", "rolled_back")]
+
+
+async def test_of_records_that_the_ledger_cannot_take_every_one_is_told_and_none_is_taken_in(api: Front) -> None:
+    unknown = [{**LATER, "version": "1.1", "rollback_of": version} for version in ("0.8", "0.9")]
+    answer = await api("POST", "/deployments/import", {"records": [unknown[0], PAST, unknown[1]]})
+    assert answer.status == 400
+    assert [line.partition(":")[0] for line in answer.data.splitlines()] == [
+        "$.records[0].rollback_of",
+        "$.records[2].rollback_of",
+    ]
+    assert (await api("GET", "/deployments")).data == []
+    assert not api.woken
+
+
+async def test_of_records_that_are_bad_by_themselves_every_fault_is_told(api: Front) -> None:
+    begins = {**NEW, "timestamp": "2026-06-01T10:00:00Z", "deployer": "deploywatch"}
+    answer = await api("POST", "/deployments/import", {"records": [PAST, begins], "check": True})
+    assert answer.data.splitlines() == [
+        "$.records[1].timestamp: 2026-06-01T10:00:00+00:00 is in the future",
+        "$.records[1].deployer: deploywatch is what it does by itself; write who you are",
+    ]
+    undated = await api("POST", "/deployments/import", {"records": [NEW, {**PAST, "ports": [0]}]})
+    assert [line.partition(":")[0] for line in undated.data.splitlines()] == [
+        "$.records[0].timestamp",
+        "$.records[1].ports[0]",
+    ]
+    assert (await api("POST", "/deployments/import", {"records": [PAST], "check": True})).status == 200
+    assert (await api("GET", "/deployments")).data == []
+
+
 async def test_a_record_of_one_that_is_over_is_taken_in(api: Front) -> None:
     record = {**NEW, "timestamp": "2026-04-30T10:00:00+02:00", "status": "failure", "duration_seconds": 90}
     answer = await api("POST", "/deployments", record)

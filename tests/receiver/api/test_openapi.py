@@ -55,6 +55,7 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/deployments", NEW, 201),
     ("GET", "/deployments?service=shop", None, 200),
     ("GET", "/deployments/2", None, 200),
+    ("POST", "/deployments/import", {"records": [{**NEW, "timestamp": "2026-01-01T00:00:00Z"}]}, 200),
     ("PATCH", "/deployments/2", {"status": "success"}, 200),
     ("GET", "/deployments/2/stages", None, 200),
     ("POST", "/deployments/2/stages", {"stage": "canary-10"}, 409),
