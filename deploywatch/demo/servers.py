@@ -89,8 +89,13 @@ def redis(
     return Running(child, port, f"redis://127.0.0.1:{port}/0")
 
 
-def prometheus(processes: Processes, folder: Path, config: Path, *, port: int | None = None) -> Running:
-    """Start Prometheus on a config file, repeating alerts every second and with reload over HTTP."""
+def prometheus(
+    processes: Processes, folder: Path, config: Path, *, port: int | None = None, options: Sequence[str] = ()
+) -> Running:
+    """Start Prometheus on a config file, repeating alerts every second and with reload over HTTP.
+
+    `options` are added to its command line.
+    """
     port = port or processes.free_port()
     child = processes.start(
         "prometheus",
@@ -102,6 +107,7 @@ def prometheus(processes: Processes, folder: Path, config: Path, *, port: int | 
             "--web.enable-lifecycle",
             "--rules.alert.resend-delay=1s",
             "--log.level=warn",
+            *options,
         ],
     )
     return _http(child, port, "/-/ready", "start Prometheus")
