@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,6 +14,9 @@ from deploywatch.terminal import as_json
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 _LIMITS = tuple(Decimal(text) / 100 for text in ("1", "2", "5", "10", "20", "50"))
 _NAMED = 3
+_ROUND = tuple(Quantity(Decimal(text), Unit.SECONDS) for text in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"))
+"""Limits of durations that need no bucket."""
+_WORDS = {"latency_p95": "p95", "latency_p99": "p99", "latency_mean": "mean"}
 _ROOM = 2
 """A limit is at least so many times the worst of the last day."""
 
@@ -23,23 +26,36 @@ class Today:
     """The worst service's figures over the last day, each None where there is none."""
 
     failing: float | None
-    p95: float | None
-    """In seconds."""
+    slow: float | None
+    """By the signal that there is of durations, in seconds."""
 
 
 async def today(prometheus: Prometheus, survey: Survey) -> Today:
     """Ask for the figures that limits are chosen by."""
     by = ", ".join(label for label in (survey.service, survey.environment) if label)
-    failing = p95 = None
+    failing = slow = None
     if survey.requests is not None:
         metric, status = survey.requests.metric, survey.requests.status
         bad = f'sum by ({by}) (rate({metric}{{{status}=~"5.*"}}[1d]))'
         failing = await _most(prometheus, f"max({bad} / sum by ({by}) (rate({metric}[1d])))")
     if survey.durations is not None:
-        rate = f"sum by ({by}, le) (rate({survey.durations.metric}_bucket[1d]))"
-        p95 = await _most(prometheus, f"max(histogram_quantile(0.95, {rate}) >= 0)")
-        p95 = None if p95 is None else p95 / _PER_SECOND[survey.durations.unit]
-    return Today(failing, p95)
+        slow = await _most(prometheus, _slowest(survey.durations, by))
+        slow = None if slow is None else slow / _PER_SECOND[survey.durations.unit]
+    return Today(failing, slow)
+
+
+def _slowest(durations: Timed, by: str) -> str:
+    """The expression of the slowest service's figure."""
+    metric = durations.metric
+    if durations.bounds or durations.native:
+        rate = f"sum by ({by}) (rate({metric}[1d]))"
+        if durations.bounds:
+            rate = f"sum by ({by}, le) (rate({metric}_bucket[1d]))"
+        return f"max(histogram_quantile(0.95, {rate}) >= 0)"
+    if durations.signal == "latency_mean":
+        return f"max(sum by ({by}) (rate({metric}_sum[1d])) / sum by ({by}) (rate({metric}_count[1d])) >= 0)"
+    share = _WORDS[durations.signal].removeprefix("p")
+    return f'max(max_over_time({metric}{{quantile="0.{share}"}}[1d]) >= 0)'
 
 
 def draft(survey: Survey, now: Today, *, name: str, url: str) -> str:
@@ -78,7 +94,12 @@ def _series(survey: Survey) -> Iterator[str]:
     if survey.durations is not None:
         yield "  durations:"
         yield f"    metric: {survey.durations.metric}"
-        yield f"    buckets: [{', '.join(str(bound) for bound in _bounds(survey.durations))}]"
+        if survey.durations.bounds:
+            yield f"    buckets: [{', '.join(str(bound) for bound in _bounds(survey.durations))}]"
+        if survey.durations.quantiles:
+            yield f"    quantiles: [{', '.join(f'{share:f}' for share in survey.durations.quantiles)}]"
+        if survey.durations.native:
+            yield "    native: true"
         yield f"    unit: {survey.durations.unit}"
         yield from _labels(survey)
     for metric, key in (
@@ -163,15 +184,18 @@ def _errors(now: Today) -> Iterator[str]:
 
 
 def _slow(durations: Timed, now: Today) -> Iterator[str]:
-    bounds = _bounds(durations)
-    wanted = Decimal(str(now.p95 or 0)) * _ROOM
-    limit = next((bound for bound in bounds if bound.value >= wanted and bound.value), None)
+    figure = _WORDS[durations.signal]
+    limits = _bounds(durations) if durations.bounds else _ROUND
+    wanted = Decimal(str(now.slow or 0)) * _ROOM
+    limit = next((bound for bound in limits if bound.value >= wanted and bound.value), None)
     if limit is None:
-        yield f"  # p95 is {now.p95:g} s today, and no bucket lies far enough above it to have room: add buckets."
-        limit = bounds[-1]
-    seen = "nothing was asked" if now.p95 is None else f"the slowest service had a p95 of {now.p95:.3g} s"
+        more = ", and no bucket lies far enough above it to have room: add buckets" if durations.bounds else ""
+        yield f"  # The {figure} is {now.slow:g} s today{more}."
+        limit = limits[-1]
+    seen = "nothing was asked" if now.slow is None else f"the slowest service had a {figure} of {now.slow:.3g} s"
     summary = "{service} in {environment} is slow: {value}"
-    yield from _alert("Slow", f"latency_p95 > {limit}", "5m", "high", "performance_degradation", summary, seen)
+    when = f"{durations.signal} > {limit}"
+    yield from _alert("Slow", when, "5m", "high", "performance_degradation", summary, seen)
 
 
 def _alert(  # noqa: PLR0917 - the lines of an alert, in their order
@@ -188,7 +212,7 @@ def _alert(  # noqa: PLR0917 - the lines of an alert, in their order
     yield ""
 
 
-def _bounds(durations: Timed) -> list[Quantity]:
+def _bounds(durations: Timed) -> Sequence[Quantity]:
     """The bounds in seconds; those that a policy cannot write, finer than a microsecond, are left out."""
     seconds = [bound / _PER_SECOND[durations.unit] for bound in durations.bounds]
     return [Quantity(bound, Unit.SECONDS) for bound in seconds if bound * 1_000_000 == int(bound * 1_000_000)]

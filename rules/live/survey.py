@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.prometheus import Prometheus
-from deploywatch.rules.live.presence import by_label
+from deploywatch.rules.live.presence import by_label, counted
 
 # In the order of how surely they count a service's own requests; proxies and meshes come after its libraries.
 KNOWN_REQUESTS = (
@@ -52,11 +52,30 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A histogram of durations: its bounds as they are written there, ascending, and their unit."""
+    """Durations and their unit, as a histogram's bounds as they are written there, a summary's quantiles, or native.
+
+    What has none of these has a sum and a count, and so a mean.
+    """
 
     metric: str
-    bounds: tuple[Decimal, ...]
     unit: str
+    bounds: tuple[Decimal, ...] = ()
+    quantiles: tuple[Decimal, ...] = ()
+    native: bool = False
+
+    @property
+    def main(self) -> str:
+        """The series of it whose labels tell services apart."""
+        if self.bounds:
+            return f"{self.metric}_bucket"
+        return self.metric if self.native or self.quantiles else f"{self.metric}_count"
+
+    @property
+    def signal(self) -> str:
+        """What can be asked of it: a summary has the quantiles that its client chose."""
+        if self.bounds or self.native or Decimal("0.95") in self.quantiles:
+            return "latency_p95"
+        return "latency_p99" if Decimal("0.99") in self.quantiles else "latency_mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +102,11 @@ async def survey(prometheus: Prometheus) -> Survey:
     requests = await _requests(prometheus, names)
     durations = await _durations(prometheus, names, requests)
     # Services are told apart by the labels of what they are judged by.
-    main = requests.metric if requests else f"{durations.metric}_bucket" if durations else "up"
+    main = requests.metric if requests else durations.main if durations else "up"
     if main not in names:
         raise DeploywatchError(
-            f"there is no counter with a label of HTTP status codes ({', '.join(STATUS)}), no histogram of durations, "
-            "and no `up`: nothing that a policy could be about"
+            f"there is no counter with a label of HTTP status codes ({', '.join(STATUS)}), no histogram or summary of "
+            "durations, and no `up`: nothing that a policy could be about"
         )
     service = await _label(prometheus, main, SERVICE)
     environment = await _label(prometheus, main, ENVIRONMENT)
@@ -123,14 +142,31 @@ async def _requests(prometheus: Prometheus, names: Sequence[str]) -> Counted | N
 
 
 async def _durations(prometheus: Prometheus, names: Sequence[str], requests: Counted | None) -> Timed | None:
-    bases = [name.removesuffix("_bucket") for name in names if name.endswith("_bucket")]
+    bases = {re.sub("_(bucket|count)$", "", name) for name in names}
     timed = [base for base in bases if _unit(base) and re.search("request|http|response|latency", base)]
     stem = re.sub(r"(_requests?)?_(total|count)$", "", requests.metric) if requests else ""
-    for base in sorted(timed, key=lambda name: (not stem or not name.startswith(stem), len(name))):
+    found = None
+    for base in sorted(timed, key=lambda name: (not stem or not name.startswith(stem), len(name), name)):
+        one = await durations_of(prometheus, names, base)
+        # A mean hides the slow ones: whatever has quantiles comes first.
+        if one is not None and one.signal != "latency_mean":
+            return one
+        found = found or one
+    return found
+
+
+async def durations_of(prometheus: Prometheus, names: Sequence[str], base: str) -> Timed | None:
+    """What there is of these durations; None where it is none, as of a gauge."""
+    unit = _unit(base)
+    if f"{base}_bucket" in names:
         bounds = sorted(set(_finite(await by_label(prometheus, "le", f"{base}_bucket"))))
-        if bounds:
-            return Timed(base, tuple(bounds), _unit(base))
-    return None
+        return Timed(base, unit, bounds=tuple(bounds)) if bounds else None
+    if base in names:
+        if await counted(prometheus, f"count(histogram_count({base}))"):
+            return Timed(base, unit, native=True)
+        if quantiles := sorted(set(_finite(await by_label(prometheus, "quantile", base)))):
+            return Timed(base, unit, quantiles=tuple(quantile for quantile in quantiles if quantile <= 1))
+    return Timed(base, unit) if {f"{base}_sum", f"{base}_count"} <= set(names) else None
 
 
 def _unit(base: str) -> str:

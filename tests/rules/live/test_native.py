@@ -1,4 +1,4 @@
-"""`rules check --prometheus` beside native histograms, in a Prometheus that takes them: Debian's newest, `scripts/newest`."""
+"""`rules check`, `init` and `explain` beside native histograms, in a Prometheus that takes them: `scripts/newest`."""
 
 from __future__ import annotations
 
@@ -114,7 +114,6 @@ def test_a_draft_says_that_they_are_native_and_explain_asks_them(
 ) -> None:
     code, draft, err = _run(capsys, "init", "--prometheus", native.url)
     assert code == 0, err
-    print(draft)
     assert "native: true" in draft
     path = tmp_path / "policy.yml"
     path.write_text(draft)
@@ -123,6 +122,5 @@ def test_a_draft_says_that_they_are_native_and_explain_asks_them(
     assert [one for one in found if one["grade"] in {"fault", "unknown"}] == []
     path.write_text(POLICY % {"requests": "", "durations": NATIVE, "part": ""})
     code, out, err = _run(capsys, "explain", path, "Slow", "--prometheus", native.url)
-    print(out)
     assert code == 0, err
     assert "histogram_fraction" in out
