@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.exporter.support import Web, eventually
 
 Write = Callable[[str], Path]
 
+CONFIG_PAGE = Path(__file__).parents[2] / "docs" / "exporter" / "config.md"
 CONFIG = """
 environment: production
 modules: {http_2xx: {kind: http}, quick: {kind: http, layer: comprehensive}}
@@ -58,6 +60,18 @@ def test_json_and_yaml_are_read_with_their_labels(files: TargetFiles, tmp_path: 
         Key("s", "e", "p"),
     ]
     assert [target.layer for target in files.targets()][-1] == "comprehensive"
+
+
+def test_the_pages_example_is_read_as_the_page_says(write: Write, tmp_path: Path) -> None:
+    page = CONFIG_PAGE.read_text().partition("## Targets from files")[2]
+    files = TargetFiles(config.load(write(page.split("```yaml\n")[1].split("```")[0])))
+    (found,) = re.findall(r"^    (\[\{.*\}\])$", page, re.MULTILINE)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "web.json").write_text(found)
+    (tmp_path / "more.yml").write_text(found.replace("a.example", "c.example"))
+    files.refresh()
+    assert keys(files) == [Key("web", "staging", f"https://{name}.example/") for name in "cbab"]
+    assert (files.problems(), files.dropped()) == ({}, [])
 
 
 def test_nothing_is_read_again_that_has_not_changed(files: TargetFiles, tmp_path: Path) -> None:

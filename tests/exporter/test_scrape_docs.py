@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.exporter.support import Web, eventually
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "exporter" / "scrape.md"
 SCRAPES = re.findall(r"```\n(scrape_configs:.*?)```", PAGE.read_text(), re.DOTALL)
+EXPRESSIONS = re.findall(r"`((?:up|absent|count)[({].*?)`", PAGE.read_text().partition("## Is it scraped?")[2])
 MANIFESTS = re.findall(r"```kubernetes\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
@@ -73,7 +75,7 @@ def test_the_operators_manifests_honor_labels_where_they_can() -> None:
     assert "honorLabels" not in kinds["Probe"]
 
 
-async def test_labels_arrive_as_the_exporter_gives_them(
+async def test_labels_arrive_as_the_exporter_gives_them_and_the_pages_expressions_tell_when_they_do_not(
     processes: Processes, workshop: Path, web: Web, write: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = write(f"services: {{shop: {{probes: {{health: {{kind: http, url: '{web.say('/', 'hello')}'}}}}}}}}")
@@ -87,20 +89,28 @@ async def test_labels_arrive_as_the_exporter_gives_them(
         job["static_configs"] = [
             {"targets": [f"127.0.0.1:{server.port}"], "labels": {"service": "exporter", "environment": "ops"}}
         ]
+        not_so = {**job, "job_name": "renaming", "honor_labels": False}
+        scrape["scrape_configs"].append(not_so)
         own = tmp_path / "prometheus.yml"
         with own.open("w") as file:
             YAML().dump(scrape, file)
         prometheus = servers.prometheus(processes, workshop / "scraped", own)
-        async with aiohttp.ClientSession() as session:
+        up, absent, renamed = EXPRESSIONS
+        honored = renamed.replace("{", '{job="deploywatch-exporter", ')
 
-            async def labels() -> list[dict[str, str]]:
-                async with session.get(f"{prometheus.url}/api/v1/query", params={"query": "probe_success"}) as response:
-                    return [series["metric"] for series in (await response.json())["data"]["result"]]
+        async def labels(expression: str) -> list[dict[str, str]]:
+            asked = f"{prometheus.url}/api/v1/query"
+            async with aiohttp.ClientSession() as session, session.get(asked, params={"query": expression}) as response:
+                return [series["metric"] for series in (await response.json())["data"]["result"]]
 
-            async def there() -> bool:
-                return bool(await labels())
+        async def there(expression: str) -> bool:
+            return bool(await labels(expression))
 
-            await eventually(there)
-            (found,) = await labels()
+        await eventually(partial(there, 'probe_success{job="deploywatch-exporter"}'))
+        await eventually(partial(there, renamed))
+        (found,) = await labels('probe_success{job="deploywatch-exporter"}')
         assert (found["service"], found["environment"], found["probe"]) == ("shop", "default", "health")
         assert "exported_service" not in found
+        assert [await labels(expression) for expression in (up, absent, honored)] == [[], [], []]
+    await eventually(partial(there, up))
+    await eventually(partial(there, absent))

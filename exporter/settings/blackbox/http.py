@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from deploywatch.exporter.net.http.header_fields import HeaderName
 from deploywatch.exporter.net.http.judging.expectations import Version
 from deploywatch.exporter.net.pattern import Pattern
-from deploywatch.exporter.settings.blackbox.parts import Part, Reached, SecretFile, TlsConfig, read, refused
+from deploywatch.exporter.settings.blackbox.parts import HeaderText, Part, Reached, SecretFile, TlsConfig, read, refused
 from deploywatch.files.watched_files import WATCHED
 
 
@@ -120,8 +120,8 @@ class OAuth2(Part):
 class HeaderSource(Part):
     """One of Prometheus's `http_headers`; the last of its values is sent, files before secrets before values."""
 
-    values: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
+    values: tuple[HeaderText, ...] = ()
+    secrets: tuple[HeaderText, ...] = ()
     files: tuple[SecretFile, ...] = ()
 
     def native(self, base: Path) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Http(Reached):
     valid_status_codes: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
     valid_http_versions: tuple[Annotated[str, AfterValidator(_known_version)], ...] = ()
     method: str = ""
-    headers: dict[HeaderName, str] = Field(default_factory=dict)
+    headers: dict[HeaderName, HeaderText] = Field(default_factory=dict)
     http_headers: dict[HeaderName, HeaderSource] = Field(default_factory=dict)
     body: str = ""
     body_file: BodyFile = ""

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from deploywatch.config import Settings
@@ -31,13 +31,24 @@ def refused(what_to_do: str) -> Any:
 Refused = Annotated[None, BeforeValidator(_refuse)]
 """A key that may only be empty."""
 
+
+def _as_yaml(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+HeaderText = Annotated[str, BeforeValidator(_as_yaml)]
+"""A header's value; `true` is text there."""
+
 Preferred = Literal["ip4", "ip6", ""]
 TlsName = Literal["TLS10", "TLS11", "TLS12", "TLS13", ""]
 _INLINE = refused("write it into a file, and name that with {}_file")
 
 
 class Keys(Settings):
-    """A mapping of a blackbox.yml; a key without a value is as if it were not there."""
+    """A mapping of a blackbox.yml; a key without a value is as if it were not there, and numbers may be text."""
+
+    # As Go's YAML reads them: `password: 123456`, `expect: 220`.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     @model_validator(mode="before")
     @classmethod

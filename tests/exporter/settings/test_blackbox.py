@@ -110,6 +110,30 @@ def test_proxies_and_oauth_are_read(write: Write, tmp_path: Path) -> None:
     assert (probe.proxy_resolves, probe.enable_http2) == (True, False)
 
 
+def test_numbers_and_true_are_text_where_text_is_meant_as_go_reads_them(write: Write) -> None:
+    text = """
+    prober: http
+    targets: [x.example]
+    http:
+      headers: {X-Number: 1, X-Debug: true, X-Version: 1.10}
+      http_headers: {X-Code: {values: [7]}}
+      body: 5
+      valid_http_versions: [1.1]
+      fail_if_body_matches_regexp: [500]
+      basic_auth: {username: 1001, password: 123456}
+"""
+    probe = one(write, text)
+    assert isinstance(probe, HttpSettings)
+    own = {"X-Number": "1", "X-Debug": "true", "X-Version": "1.10", "X-Code": "7"}
+    assert probe.plain_headers() == own
+    assert (probe.body, probe.expect.body_not, probe.expect.http_version) == ("5", ("500",), ("1.1",))
+    assert probe.password
+    assert (probe.username, probe.password.get_secret_value()) == ("1001", "123456")
+    tcp = one(write, "{prober: tcp, tcp: {query_response: [{expect: 220}, {send: 5}]}}")
+    assert isinstance(tcp, TcpSettings)
+    assert [(turn.expect, turn.send) for turn in tcp.query_response] == [("220", None), (None, "5")]
+
+
 def test_tcp_is_read_and_its_captures_are_no_variables(write: Write) -> None:
     probe = one(
         write,
