@@ -300,7 +300,7 @@ class Ingest:
         for incident in self.incidents.joined.values():
             store.save(self.connection, incident)
         self._save_alerts()
-        for incident_id in self.resolved | self.retitled:
+        for incident_id in self.resolved | self.retitled | self.incidents.reopened:
             incident = store.get(self.connection, incident_id)
             if incident.resolved_at or incident.quiet_since:
                 continue
@@ -308,13 +308,17 @@ class Ingest:
                 self._rename(incident, worst)
             elif incident_id in self.resolved:
                 self.incidents.queued = True
-                watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
+                # Its end is told to those who heard of the worst, which need not be what resolved last.
+                named = self._rename(incident, alert_store.worst(self.connection, incident_id))
+                watch_quiet(self.connection, named, self.now, self.settings.quiet_time)
 
-    def _rename(self, incident: Incident, worst: Alert) -> None:
-        """Call the incident after the worst alert that fires now."""
-        title, kind = title_of(worst), incident_type(worst)
-        if (incident.title, incident.type) != (title, kind):
-            store.save(self.connection, replace(incident, title=title, type=kind))
+    def _rename(self, incident: Incident, worst: Alert | None) -> Incident:
+        """Call the incident after its worst alert."""
+        if worst is None or (incident.title, incident.type) == (title_of(worst), incident_type(worst)):
+            return incident
+        named = replace(incident, title=title_of(worst), type=incident_type(worst))
+        store.save(self.connection, named)
+        return named
 
     def _save_alerts(self) -> None:
         alert_store.save(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)

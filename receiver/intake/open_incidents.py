@@ -57,6 +57,8 @@ class OpenIncidents:
     """The worst severity of which each incident's alerts are known to be, by those that fire or ended a while ago."""
     lesser: dict[tuple[int, Severity], bool] = field(default_factory=dict)
     """Whether only alerts less bad than a severity have fired for an incident for the quiet time, as the store says."""
+    reopened: set[int] = field(default_factory=set)
+    """Those that fire again within their quiet time, in which they were called after the worst that they had had."""
     queued: bool = False
 
     def __post_init__(self) -> None:
@@ -101,6 +103,8 @@ class OpenIncidents:
                 incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on"
             )
         reopened = bool(incident.quiet_since)
+        if reopened:
+            self.reopened.add(incident.id)
         if reopened and self.settings.rollback.targets:
             reconsider.look_now(self.connection, incident.service, incident.environment, self.now)
         new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)

@@ -163,6 +163,13 @@ def leading(connection: Connection, incident_id: int) -> Alert | None:
     return alert_of_row(row) if row else None
 
 
+def worst(connection: Connection, incident_id: int) -> Alert | None:
+    """The worst alert that an incident has had, of equal ones the one that began first."""
+    query = select(alerts).where(alerts.c.incident_id == incident_id).order_by(_BADNESS, SINCE, alerts.c.fingerprint)
+    row = connection.execute(query.limit(1)).mappings().first()
+    return alert_of_row(row) if row else None
+
+
 def firing_names(connection: Connection, incident_id: int) -> list[str]:
     """The names of an incident's alerts that fire, each once, the worst first."""
     rows = connection.execute(

@@ -10,7 +10,7 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
-from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
+from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings
 
 DISK = alert("DiskFilling", severity="warning", annotations={"summary": "the disk fills in 3 days"})
 DOWN = alert("CheckoutDown", severity="critical", starts=10 * MINUTE, annotations={"summary": "nobody can pay"})
@@ -72,6 +72,22 @@ async def test_the_title_is_of_the_worst_alert_that_fires(scene: Scene) -> None:
     assert (await scene.incident()).title == "nobody can pay"
     await scene.take(ended(DOWN))
     assert (await scene.incident()).title == "the disk fills in 3 days"
+
+
+async def test_the_end_bears_the_title_of_the_worst_and_what_fires_again_its_own(scene: Scene) -> None:
+    await acknowledged_and_worse(scene)
+    await scene.take(ended(DOWN))
+    await scene.take(ended(DISK))
+    assert (await scene.incident()).title == "nobody can pay"
+    again = msgspec.structs.replace(DISK, starts_at=NOON + 15 * MINUTE)
+    await scene.take(again)
+    assert (await scene.incident()).title == "the disk fills in 3 days"
+    await scene.take(ended(again))
+    await scene.after(HOUR)
+    resolved = scene.channels["team"].messages[-1]
+    assert resolved.event is Event.RESOLVED
+    assert "nobody can pay" in resolved.title
+    assert "What: nobody can pay" in resolved.body
 
 
 async def test_the_title_is_what_the_worst_alert_says_now(scene: Scene) -> None:
