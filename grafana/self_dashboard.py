@@ -149,7 +149,7 @@ def _schedule() -> tuple[Panel, ...]:
             "Missed runs",
             "Runs a second that were skipped, because the one before was still not done; any is too many.",
             f"sum by (job, instance) (rate(deploywatch_exporter_missed_runs_total[{RATE}]))",
-            "{{instance}}",
+            "{{job}} {{instance}}",
             unit=PER_SECOND,
         ),
         Panel(
@@ -169,8 +169,12 @@ def _schedule() -> tuple[Panel, ...]:
             "Runs at once",
             "Runs that are under way, and how many there may be (dashed); at that line, targets wait for each other.",
             (
-                Query("sum by (instance) (deploywatch_exporter_running_probes)", "{{instance}}"),
-                Query("sum by (instance) (deploywatch_exporter_concurrency)", "{{instance}} at most", dashed=BAD),
+                Query("sum by (job, instance) (deploywatch_exporter_running_probes)", "{{job}} {{instance}}"),
+                Query(
+                    "sum by (job, instance) (deploywatch_exporter_concurrency)",
+                    "{{job}} {{instance}} at most",
+                    dashed=BAD,
+                ),
             ),
             Lines(_COUNT),
             width=8,
@@ -178,15 +182,15 @@ def _schedule() -> tuple[Panel, ...]:
         _lines(
             "Overdue",
             "How long the schedule has been behind; a value that grows is a schedule that stands still.",
-            "max by (instance) (deploywatch_exporter_overdue_seconds)",
-            "{{instance}}",
+            "max by (job, instance) (deploywatch_exporter_overdue_seconds)",
+            "{{job}} {{instance}}",
             unit=_SECONDS,
         ),
         _lines(
             "Faulty target files",
             "Files of targets that could not be read; the targets that they had before are still probed.",
-            "sum by (instance) (deploywatch_exporter_faulty_target_files)",
-            "{{instance}}",
+            "sum by (job, instance) (deploywatch_exporter_faulty_target_files)",
+            "{{job}} {{instance}}",
             unit=_COUNT,
         ),
     )

@@ -19,7 +19,7 @@ import jsonschema
 import promql_parser
 import pytest
 
-from tests.grafana.asking import BUILT_IN, choices, questions
+from tests.grafana.asking import BUILT_IN, Question, choices, questions
 from tests.grafana.models import MODELS, panels
 
 SCHEMA = json.loads((Path(__file__).parent / "dashboard.schema.json").read_text())
@@ -183,3 +183,40 @@ def test_no_two_dashboards_share_a_uid_or_a_title() -> None:
     for key in ("uid", "title"):
         found = [model[key] for model in MODELS.values()]
         assert len(found) == len(set(found))
+
+
+@each_dashboard
+def test_a_legend_names_all_that_tells_its_lines_apart(name: str) -> None:
+    """What a query groups by stands in the legend: two lines of one name are nobody's."""
+    for panel in panels(MODELS[name]):
+        for target in panel["targets"]:
+            if target["format"] != "table":
+                filled = Question("", target["expr"], target["range"], target.get("interval", "15s")).filled_in(
+                    choices(MODELS[name]) | SAMPLE
+                )
+                grouped = _grouped(promql_parser.parse(filled))
+                assert grouped <= set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])), panel["title"]
+
+
+def _grouped(expression: Any) -> set[str]:
+    """The labels that an expression's lines bear, as far as it says; of two sides those of the left one."""
+    match expression:
+        case promql_parser.AggregateExpr():
+            if str(expression.op) in {"topk", "bottomk"}:
+                return _grouped(expression.expr)
+            modifier = expression.modifier
+            return set() if modifier is None or "By" not in str(modifier.type) else set(modifier.labels) - {"le"}
+        case promql_parser.BinaryExpr():
+            return _grouped(expression.lhs)
+        case promql_parser.ParenExpr() | promql_parser.UnaryExpr():
+            return _grouped(expression.expr)
+        case promql_parser.Call():
+            return set().union(*(_grouped(one) for one in expression.args))
+    return set()
+
+
+def test_what_a_query_groups_by_is_read() -> None:
+    parse = promql_parser.parse
+    assert _grouped(parse("topk(3, sum by (a, b) (rate(x[5m])) / on (a) y > 0)")) == {"a", "b"}
+    assert _grouped(parse("histogram_quantile(0.95, sum by (a, le) (x))")) == {"a"}
+    assert _grouped(parse("sum(x)")) == set()
