@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import math
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -73,6 +75,10 @@ def one_spelling(server: str) -> str:
     if server.startswith(("unix:", "/")):
         return server
     host, colon, port = server.rpartition(":")
+    # Of IPv6 one address has many spellings.
+    if ":" in host:
+        with contextlib.suppress(ValueError):
+            host = str(ipaddress.ip_address(host.strip("[]")))
     return f"{host.lower().removesuffix('.')}{colon}{port}"
 
 

@@ -60,6 +60,8 @@ async def test_a_database_sees_no_more_sessions_at_once_than_its_bound(
 def test_a_server_is_one_however_it_is_written() -> None:
     for server in ("db.example:5432", "DB.example:5432", "db.example.:5432"):
         assert one_spelling(server) == "db.example:5432"
+    for server in ("::1:5432", "[::1]:5432", "0:0:0:0:0:0:0:1:5432", "[0:0::1]:5432"):
+        assert one_spelling(server) == "::1:5432"
     assert one_spelling("unix:/run/Redis.sock") == "unix:/run/Redis.sock"
     assert one_spelling("/run/PG:5432") == "/run/PG:5432"
 
