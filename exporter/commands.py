@@ -28,7 +28,7 @@ from deploywatch.exporter.reports import FORMATS, Show
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.exporter.wait import until_ready
-from deploywatch.quantity import parse_duration
+from deploywatch.quantity import number_of, parse_duration
 from deploywatch.terminal import say
 from deploywatch.web import gc_tuning, options
 from deploywatch.web.prefix import External
@@ -83,7 +83,9 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
         for problem in _refused(settings):
             say(problem, err=True)
         bad = f", {len(settings.refused)} refused" if settings.refused else ""
-        counts = f"{len(all_targets(settings, shard))} probes, {len(settings.modules)} modules"
+        counts = (
+            f"{number_of(len(all_targets(settings, shard)), 'probe')}, {number_of(len(settings.modules), 'module')}"
+        )
         say(f"{config_file}: {'partly good' if bad else 'good'}, {counts}{bad}")
         return 1 if bad else 0
     logs.configure(form=log_format, level=log_level)

@@ -22,6 +22,7 @@ from deploywatch.exporter.schedule import Scheduler
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 from deploywatch.files.watched_files import WATCHED
+from deploywatch.quantity import number_of
 from deploywatch.web import gc_tuning
 
 log = logs.get("exporter")
@@ -110,7 +111,8 @@ class Exporter:
         if not waiting:
             self.started = self.started or self._began
             return None
-        return f"{len(waiting)} of {len(self.board.records)} probes have not run yet, such as {'/'.join(waiting[0])}"
+        have = number_of(len(self.board.records), "probe has", "probes have")
+        return f"{len(waiting)} of {have} not run yet, such as {'/'.join(waiting[0])}"
 
     def probes_by_layer(self) -> Counter[str]:
         """How many probes each layer has."""

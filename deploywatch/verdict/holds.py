@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from deploywatch.quantity import number_of
 from deploywatch.verdict.sentences import sentence
 from deploywatch.verdict.values import (
     Finding,
@@ -53,7 +54,7 @@ def reasons_to_hold(
     for finding in findings:
         if finding.needed and not finding.bad:
             soon = "none came yet" if finding.minutes is None else f"{_lasting(finding.minutes)} at this rate"
-            yield Reason.LOW_TRAFFIC, f"{finding.name}: {finding.needed:,} more requests, {soon}"
+            yield Reason.LOW_TRAFFIC, f"{finding.name}: {number_of(finding.needed, 'more request')}, {soon}"
     yield from _undecided(stage, elapsed, findings)
 
 

@@ -13,6 +13,7 @@ from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.exporter.health.services import ServiceHealth
 from deploywatch.exporter.http import pictures
 from deploywatch.exporter.results import iso
+from deploywatch.quantity import number_of
 
 # A page of 5,000 rows is slow in a browser, and nobody reads it.
 MOST_ROWS = 500
@@ -49,7 +50,7 @@ def summary(probes: list[ProbeHealth], chosen: list[ProbeHealth]) -> str:
     always = {Status.UNHEALTHY, Status.HEALTHY}
     counts = (f"{number} {status}" for status, number in numbers.items() if number or status in always)
     cut = f" The first {MOST_ROWS} of {len(chosen)} are shown." if len(chosen) > MOST_ROWS else ""
-    return f"{len(probes)} probes: {', '.join(counts)}.{cut}"
+    return f"{number_of(len(probes), 'probe')}: {', '.join(counts)}.{cut}"
 
 
 def result_rows(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from rich.text import Text
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.exporter.results import iso
+from deploywatch.quantity import number_of
 from deploywatch.terminal import clean
 
 _TITLES = ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason", "Target", "Failing since")
@@ -30,7 +31,7 @@ def show(checked: Checked, console: Console) -> None:
             needed = f"{service.key.service} is needed by {', '.join(service.dependents)}"
             console.print(Text(clean(needed)), style="red", soft_wrap=True)
     good = sum(probe.status in _STYLES for probe in checked.probes)
-    console.print(f"{good} of {len(checked.probes)} probes succeeded", highlight=False)
+    console.print(f"{good} of {number_of(len(checked.probes), 'probe')} succeeded", highlight=False)
 
 
 def _cells(probe: ProbeHealth) -> list[str]:

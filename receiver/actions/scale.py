@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from deploywatch.quantity import number_of
 from deploywatch.receiver.actions import runs, target_lock
 from deploywatch.receiver.actions.rollback.situation import HOUR
 from deploywatch.receiver.actions.runs import Begun
@@ -98,10 +99,12 @@ def decide(at: Situation, settings: Scale) -> Go | Refused:
     if at.last and at.now < at.last + settings.cooldown:
         return Refused(Refusal.COOLDOWN, f"cooldown until {at.last + settings.cooldown:%H:%M:%S} UTC")
     if at.of_target >= caps.target:
-        detail = f"{where} was scaled {at.of_target} times within an hour; at most {caps.target} are allowed"
+        detail = (
+            f"{where} was scaled {number_of(at.of_target, 'time')} within an hour; at most {caps.target} are allowed"
+        )
         return Refused(Refusal.CAP_OF_TARGET, detail)
     if at.in_all >= caps.total:
-        detail = f"services were scaled {at.in_all} times within an hour; at most {caps.total} are allowed"
+        detail = f"services were scaled {number_of(at.in_all, 'time')} within an hour; at most {caps.total} are allowed"
         return Refused(Refusal.CAP_IN_ALL, detail)
     return Go(target, dry_run=settings.mode != "auto")
 

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, timedelta
 from typing import Any, Final
 
+from deploywatch.quantity import number_of
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import whole
@@ -82,7 +83,9 @@ def payload(message: Message, mention: str | None) -> dict[str, Any]:
     """The message: marks in its data are escaped, and `allowed_mentions` lets only the configured role be called."""
     shown, left = whole(message, LINKS_LIMIT)
     links = "\n".join(f"[{line(name, 60)}](<{_quoted(url)}>)" for name, url in shown)
-    links += f"\n{left} more links do not fit; the incident's page has them." if left else ""
+    links += (
+        f"\n{number_of(left, 'more link does', 'more links do')} not fit; the incident's page has them." if left else ""
+    )
     title = cut(f"{signs.sign(message)} {escape(line(message.title, 200))}", TITLE_LIMIT)
     room = min(DESCRIPTION_LIMIT, EMBED_LIMIT - len(title)) - len(links) - 2
     embed: dict[str, Any] = {

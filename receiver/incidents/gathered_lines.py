@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from deploywatch.quantity import number_of
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.kinds import Kind
 
@@ -49,4 +50,5 @@ def _summed(tally: Counter[str], did: str) -> str:
         return f"{next(iter(tally))} {did}"
     named = [f"{name} ×{count}" if count > 1 else name for name, count in tally.most_common(_NAMED)]
     more = len(tally) - len(named)
-    return f"{tally.total()} alerts {did}: {', '.join(named)}{f' and {more} others' if more else ''}"
+    others = f" and {number_of(more, 'other')}" if more else ""
+    return f"{tally.total()} alerts {did}: {', '.join(named)}{others}"

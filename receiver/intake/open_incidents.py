@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
-from deploywatch.quantity import format_duration, parse_duration
+from deploywatch.quantity import format_duration, number_of, parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert
@@ -88,7 +88,7 @@ class OpenIncidents:
         self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(known)}")
         if unknown := strategy.unknown_channels(alert, self.settings.channels):
             names = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_NAMED])
-            more = f" and {len(unknown) - _NAMED} others" if len(unknown) > _NAMED else ""
+            more = f" and {number_of(len(unknown) - _NAMED, 'other')}" if len(unknown) > _NAMED else ""
             self.lines.write(
                 incident.id, Kind.NOT_TOLD, f"{alert.name} names channels that this receiver lacks: {names}{more}"
             )

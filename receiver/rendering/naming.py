@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from deploywatch.quantity import number_of
 from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.story import AlertView, IncidentView
 
@@ -40,7 +41,7 @@ def apart(alert: AlertView, incident: IncidentView) -> str:
     names = [*first, *(name for name in sorted(labels) if name not in first)]
     shown = [value_line(name, labels[name]) for name in names[:APART_LABELS]]
     left = len(names) - len(shown)
-    return ", ".join([*shown, f"and {left} more labels"] if left else shown)
+    return ", ".join([*shown, f"and {number_of(left, 'more label')}"] if left else shown)
 
 
 def named(alert: AlertView, incident: IncidentView) -> str:

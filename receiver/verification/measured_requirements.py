@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from datetime import timedelta
 
-from deploywatch.quantity import format_duration
+from deploywatch.quantity import format_duration, number_of
 from deploywatch.receiver.actions.rollback import verify
 from deploywatch.receiver.verification import counting
 from deploywatch.receiver.verification.question import (
@@ -79,8 +79,8 @@ async def monitoring(question: Question) -> Finding:
         if (lack := why(numbers)) is not None
     ]
     if not lacking:
-        return Finding(Standing.OPEN, f"{len(queries)} queries have a value")
-    detail = f"{len(lacking)} of {len(queries)} queries have no value: {', '.join(lacking)}"
+        return Finding(Standing.OPEN, f"{number_of(len(queries), 'query has', 'queries have')} a value")
+    detail = f"{len(lacking)} of {number_of(len(queries), 'query has', 'queries have')} no value: {', '.join(lacking)}"
     return Finding(Standing.CLOSED, detail, "see that Prometheus scrapes the service, and loads the policy's rules")
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
+from deploywatch.quantity import number_of
 from deploywatch.rules.build import ROUTES, Files, Stage, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all
@@ -118,7 +119,7 @@ def build(
     # Said, as an Alertmanager without the routes looks well and tells nobody.
     if ROUTES not in files:
         say(f"no {ROUTES}: no policy has a receiver, and there is no --webhook-url")
-    say(f"{len(files)} files in {out}, {len(changed)} changed")
+    say(f"{number_of(len(files), 'file')} in {out}, {len(changed)} changed")
 
 
 def _instead(kind: type[S], section: S | None, values: Mapping[str, str | None]) -> S | None:

@@ -15,7 +15,7 @@ from deploywatch import config
 from deploywatch.errors import UnreachableError
 from deploywatch.files.document import path_text
 from deploywatch.prometheus import Prometheus
-from deploywatch.quantity import format_duration, parse_duration
+from deploywatch.quantity import format_duration, number_of, parse_duration
 from deploywatch.rules.live import asking, buckets, history, parts, presence, quantiles
 from deploywatch.rules.live.cost import costs
 from deploywatch.rules.live.findings import Finding, Grade
@@ -77,7 +77,7 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
     loaded = load_all(policies)
     if url is None:
         for path, policy in zip(policies, loaded, strict=True):
-            say(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
+            say(f"{path}: policy {policy.policy}, {number_of(len(policy.alerts), 'alert')}: good")
         return
     try:
         length = parse_duration(over)

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from deploywatch.errors import DeploywatchError
+from deploywatch.quantity import number_of
 from deploywatch.rules.build import ROUTES, Files, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all
@@ -70,10 +71,13 @@ def _steps(tools: dict[str, str], files: Files) -> Iterator[Step]:
     rules = sorted(name for name in files if name.startswith("rules/"))
     tests = sorted(name for name in files if name.startswith("tests/"))
     yield Step(
-        f"{len(rules)} files of rules", [tools["promtool"], "check", "rules", "--lint=all", "--lint-fatal", *rules]
+        f"{number_of(len(rules), 'file')} of rules",
+        [tools["promtool"], "check", "rules", "--lint=all", "--lint-fatal", *rules],
     )
     for name in tests:
-        yield Step(f"{name}, {files[name].count('- name: ')} tests", [tools["promtool"], "test", "rules", name])
+        yield Step(
+            f"{name}, {number_of(files[name].count('- name: '), 'test')}", [tools["promtool"], "test", "rules", name]
+        )
     if ROUTES in files:
         yield Step(ROUTES, [tools["amtool"], "check-config", ROUTES])
 

@@ -145,4 +145,5 @@ def test_every_unit_has_an_example_in_that_unit() -> None:
 def test_how_many_there_are_is_written_as_people_say_it() -> None:
     assert [number_of(count, "rollback") for count in (0, 1, 2)] == ["0 rollbacks", "1 rollback", "2 rollbacks"]
     assert number_of(1904, "request") == "1,904 requests"
+    assert number_of("many", "request") == "many requests"
     assert [number_of(count, "series", "series") for count in (1, 2)] == ["1 series", "2 series"]

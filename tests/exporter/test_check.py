@@ -286,7 +286,7 @@ async def test_a_watch_checks_until_it_is_interrupted(web: Web, write: Write) ->
         process.send_signal(signal.SIGINT)
         output, errors = await told
     assert process.returncode == 1
-    assert output.count(b"1 of 1 probes succeeded") >= 3
+    assert output.count(b"1 of 1 probe succeeded") >= 3
     assert errors.decode() == "\ashop/default/api fails: status: status 500, not 2xx\n"
 
 

@@ -133,7 +133,7 @@ async def test_a_good_config_passes_the_check(write: Write) -> None:
         write("services: {shop: {probes: {a: {kind: redis, url: 'redis://127.0.0.1:1'}}}}"),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "good, 1 probes" in done.stdout
+    assert "good, 1 probe," in done.stdout
 
 
 async def test_a_blackbox_yml_is_checked_module_by_module(write: Write) -> None:

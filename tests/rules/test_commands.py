@@ -66,7 +66,7 @@ def test_bad_input_builds_nothing_and_exits_2_with_all_faults(
 def test_check_says_what_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yml"
     path.write_text(GOOD)
-    assert _run(capsys, "check", path) == (0, f"{path}: policy mine, 1 alerts: good\n", "")
+    assert _run(capsys, "check", path) == (0, f"{path}: policy mine, 1 alert: good\n", "")
 
 
 def test_an_output_that_cannot_be_written_is_said_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

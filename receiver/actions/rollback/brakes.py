@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from deploywatch.quantity import format_duration
+from deploywatch.quantity import format_duration, number_of
 from deploywatch.receiver.actions.rollback.confidence import Advice, weigh
 from deploywatch.receiver.actions.rollback.situation import ApprovalState, Go, Refusal, Refused, Situation
 from deploywatch.receiver.deployments.deployment import Deployment, Status
@@ -97,7 +97,9 @@ def _of_the_target(case: _Case) -> Refused | None:
         return Refused(Refusal.LOCKED, f"{case.where} is in the hands of {at.held_by}")
     # Before the cooldown: that ends by itself, and an open breaker only by a person.
     if at.failed_in_a_row >= settings.breaker:
-        return Refused(Refusal.BREAKER_OPEN, f"the last {at.failed_in_a_row} rollbacks of {case.where} failed")
+        return Refused(
+            Refusal.BREAKER_OPEN, f"the last {number_of(at.failed_in_a_row, 'rollback')} of {case.where} failed"
+        )
     if at.last_rollback and at.now < at.last_rollback + settings.cooldown:
         until = at.last_rollback + settings.cooldown
         return Refused(Refusal.COOLDOWN, f"cooldown until {until:%H:%M:%S} UTC")
@@ -107,11 +109,11 @@ def _of_the_target(case: _Case) -> Refused | None:
 def _of_the_hour(case: _Case) -> Refused | None:
     at, caps = case.at, case.settings.caps
     if at.of_target >= caps.target:
-        detail = f"{at.of_target} rollbacks of {case.where} began within an hour"
+        detail = f"{number_of(at.of_target, 'rollback')} of {case.where} began within an hour"
         return Refused(Refusal.CAP_OF_TARGET, f"{detail}; at most {caps.target} may")
     # When many services are bad at once, the cause is hardly each one's last deployment.
     if at.in_all >= caps.total:
-        detail = f"{at.in_all} rollbacks of all services began within an hour"
+        detail = f"{number_of(at.in_all, 'rollback')} of all services began within an hour"
         return Refused(Refusal.CAP_IN_ALL, f"{detail}; at most {caps.total} may")
     return None
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from deploywatch.quantity import format_duration
+from deploywatch.quantity import format_duration, number_of
 from deploywatch.receiver.actions.rollback import brakes
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
 from deploywatch.receiver.actions.rollback.planning import values
@@ -63,7 +63,8 @@ def outlook(connection: Connection, context: Context, incident: Incident) -> Out
 def _verification(context: Context, target: RollbackTarget, incident: Incident) -> str:
     verify = target.verify
     url = verify.url.replace("{service}", incident.service).replace("{environment}", incident.environment)
-    signals = f", and {len(verify.signals)} signals are good for {format_duration(verify.signals_for)}"
+    are = number_of(len(verify.signals), "signal is", "signals are")
+    signals = f", and {are} good for {format_duration(verify.signals_for)}"
     return (
         f"{context.conceal(url)} says that it is healthy for {format_duration(verify.healthy_for)}"
         f"{signals if verify.signals else ''}, within {format_duration(verify.within)}; else people are called"

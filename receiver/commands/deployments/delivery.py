@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploywatch.quantity import format_duration
+from deploywatch.quantity import format_duration, number_of
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import FORMAT, echo, given, pass_client
 from deploywatch.receiver.rendering.text import line
@@ -54,10 +54,11 @@ def delivery(client: Client, /, *, over: str, service: str | None, environment: 
 
 def _show(target: Mapping[str, Any]) -> None:
     days = "1 day" if target["days"] == 1 else f"{target['days']:g} days"
+    over_now = number_of(target["deployments"], "deployment that is over", "deployments that are over")
     running = f", {target['running']} running" if target["running"] else ""
     echo(
-        f"{target['service']} in {target['environment']}, over {days}: {target['deployments']} "
-        f"deployments that are over{running}, {target['rollbacks']} rollbacks"
+        f"{target['service']} in {target['environment']}, over {days}: "
+        f"{over_now}{running}, {number_of(target['rollbacks'], 'rollback')}"
     )
     rows = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for title, name, unit in _SHOWN:

@@ -163,7 +163,7 @@ async def test_before_every_probe_ran_it_is_live_but_not_ready(
     async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
         assert (await get(client, "/health/live"))[0] == 200
         status, body = await get(client, "/health/ready")
-        assert (status, body["reason"]) == (503, "1 of 1 probes have not run yet, such as shop/default/slow")
+        assert (status, body["reason"]) == (503, "1 of 1 probe has not run yet, such as shop/default/slow")
         assert (await get(client, "/health"))[1]["status"] == "unknown"
         async with client.get("/-/ready") as response:
             assert response.status == 503

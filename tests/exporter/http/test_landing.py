@@ -293,7 +293,7 @@ services:
         await page.goto(str(server.make_url("/services")))
         shop, front = [await one.inner_text() for one in await page.locator("#services > li").all()]
         assert "unhealthy" in shop
-        assert "0 of 1 probes are well · needed by front" in shop
+        assert "0 of 1 probe is well · needed by front" in shop
         assert "version 1.2.3 · up 1 min 30 s" in front
         assert "status: status 404, not 2xx" in front
         heard = {row[0]: row[1:] for row in await cells(page, "health")}

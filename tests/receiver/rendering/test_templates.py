@@ -331,7 +331,7 @@ def test_a_post_mortem_counts_what_was_only_sent_and_shows_what_happened() -> No
     draft = TEMPLATES.render_postmortem(INCIDENT, [ALERT], [*TIMELINE, sent], None, None)
     assert TIMELINE[0].text in draft
     assert sent.text not in draft
-    assert "1 more lines, of messages that were sent" in draft
+    assert "1 more line, of a message that was sent" in draft
 
 
 def test_data_cannot_break_the_post_mortem() -> None:
