@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -28,6 +29,10 @@ _MOST = 256 * 1024
 # So that it does not end on its way to the server.
 _EARLY = 10.0
 """Seconds before its end from which on a token is not used any more."""
+
+# RFC 6749, appendices A.11 and A.12; no server takes a header that is longer.
+_TOKEN = re.compile(r"(?=.*[!-~])[ -~]{1,65536}")
+_KIND = re.compile(r"[!-~]{1,100}")
 
 _TYPES = {"bearer": "Bearer", "mac": "MAC", "basic": "Basic"}
 
@@ -130,7 +135,8 @@ class Tokens:
             raise self._failed("answered with something that is not JSON") from error
         if not isinstance(document, dict) or not isinstance(document.get("access_token"), str):
             raise self._failed("answered without an access_token")
-        if any(ord(letter) < 32 for letter in document["access_token"] + str(document.get("token_type"))):
+        kind = document.get("token_type") or "Bearer"
+        if not (_TOKEN.fullmatch(document["access_token"]) and isinstance(kind, str) and _KIND.fullmatch(kind)):
             raise self._failed("answered with a token that fits into no header")
         return document
 
@@ -164,7 +170,7 @@ def _lifetime(given: object) -> float:
     """Seconds; of a token that does not say, none: it is fetched for each run."""
     try:
         seconds = float(given) if isinstance(given, (int, float, str)) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):  # a whole number that is larger than any float
         return 0.0
     return seconds if math.isfinite(seconds) else 0.0
 

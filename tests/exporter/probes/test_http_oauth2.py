@@ -124,6 +124,48 @@ async def test_without_a_token_the_endpoint_is_the_reason(endpoint: Endpoint, sp
     assert endpoint.asked == []
 
 
+ODD = (
+    *("", " ", "a\nb", "t\x7f", "t\x85", "t\u20ac", "\ud800", "\u202et", "x" * 70_000),
+    *({"t": 1}, ["t"], 7, True, None),
+)
+"""What is no token."""
+
+
+async def test_a_token_that_fits_into_no_header_is_sent_to_nobody(endpoint: Endpoint) -> None:
+    for odd in ODD:
+        endpoint.answer = {"access_token": odd}
+        result = await once(endpoint.settings())
+        assert result.reason is Reason.AUTH, odd
+        assert len(result.detail) < 200, odd
+    for kind in ({"a": 1}, ["Bearer"], 7, True, "a b", "X\u202e", "B\r\nX: y", "x" * 300):
+        endpoint.answer = {"access_token": "t0", "token_type": kind}
+        assert (await once(endpoint.settings())).reason is Reason.AUTH, kind
+    assert endpoint.asked == []
+
+
+async def test_a_lifetime_that_is_none_makes_a_token_for_one_run(endpoint: Endpoint) -> None:
+    for odd in (10**400, -5, "nan", "inf", "soon", [3600], {"a": 1}, None, -(10**400)):
+        endpoint.answer = {"access_token": "t0", "expires_in": odd}
+        probe = endpoint.settings().probe()
+        endpoint.forms.clear()
+        for _ in range(2):
+            assert (await run(probe, limit=5, clock=SystemClock())).success, odd
+        assert len(endpoint.forms) == 2, odd
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_where_a_token_endpoint_redirects_nobody_is_asked(endpoint: Endpoint, status: int) -> None:
+    async with Web() as other:
+        other.say("/token", '{"access_token": "t0"}')
+
+        async def away(_: aiohttp_web.BaseRequest) -> aiohttp_web.StreamResponse:
+            return aiohttp_web.Response(status=status, headers={"Location": f"{other.url}/token"})
+
+        result = await once(endpoint.settings(token_url=endpoint.web.on("/away", away)))
+        assert (result.reason, other.requests, endpoint.asked) == (Reason.AUTH, [], [])
+        assert f"answered {status}" in result.detail
+
+
 async def test_a_client_that_is_not_known_is_the_reason(endpoint: Endpoint) -> None:
     result = await once(endpoint.settings(client_secret="wrong"))
     assert result.reason is Reason.AUTH
