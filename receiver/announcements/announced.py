@@ -39,6 +39,10 @@ class Became(StrEnum):
     MALFORMED = "malformed"
 
 
+class MalformedError(DeploywatchError):
+    """A request is not what its source is documented to send; the message has the JSON path."""
+
+
 @dataclass(frozen=True, slots=True)
 class Announced:
     """A deployment began (`status` is None) or ended `at` a time.
@@ -58,6 +62,12 @@ class Announced:
     back: bool = False
     settles: bool = False
 
+    def __post_init__(self) -> None:
+        """MalformedError for what no database takes as text."""
+        for part in ("service", "environment", "version", "artifact", "deployer"):
+            if "\0" in getattr(self, part):
+                raise MalformedError(f"$: a NUL character stands in what it says of the {part}")
+
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
@@ -68,10 +78,6 @@ class Ignored:
 
 class ForgedError(DeploywatchError):
     """A request does not prove that it comes from whom it names."""
-
-
-class MalformedError(DeploywatchError):
-    """A request is not what its source is documented to send; the message has the JSON path."""
 
 
 class Parser(Protocol):
