@@ -64,23 +64,10 @@ def _deployment() -> dict[str, object]:
 
 
 def _verdict(policy: ResolvedPolicy) -> tuple[Panel, ...]:
-    started = f"max by ({WHERE}, version) ({shown(DeploymentMetric.STARTED)} == $deployment)"
+    requests = policy.given.series.find(Requests)
     return (
-        Panel(
-            "How it stands",
-            "How the chosen deployment stands in the ledger.",
-            (
-                Query(
-                    f"max by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)} == 1)"
-                    f" * on ({WHERE}, version) group_left () ({started} > bool 0)",
-                    "{{service}} {{environment}} {{version}}: {{status}}",
-                ),
-            ),
-            States({0: ("", "transparent"), 1: ("so", "blue")}),
-            width=8,
-            height=6,
-        ),
-        *_counted(policy),
+        _status(),
+        *(() if requests is None else (_counted(policy, requests),)),
         Panel(
             "Alerts firing",
             "Alerts of the policy that fire; none since the deployment speaks for it.",
@@ -92,28 +79,40 @@ def _verdict(policy: ResolvedPolicy) -> tuple[Panel, ...]:
     )
 
 
-def _counted(policy: ResolvedPolicy) -> tuple[Panel, ...]:
+def _status() -> Panel:
+    started = f"max by ({WHERE}, version) ({shown(DeploymentMetric.STARTED)} == $deployment)"
+    standing = (
+        f"max by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)} == 1)"
+        f" * on ({WHERE}, version) group_left () ({started} > bool 0)"
+    )
+    return Panel(
+        "How it stands",
+        "How the chosen deployment stands in the ledger.",
+        (Query(standing, "{{service}} {{environment}} {{version}}: {{status}}"),),
+        States({0: ("", "transparent"), 1: ("so", "blue")}),
+        width=8,
+        height=6,
+    )
+
+
+def _counted(policy: ResolvedPolicy, requests: Requests) -> Panel:
     """The evidence: how many requests there were, and how many of them failed. Few requests prove nothing."""
-    requests = policy.given.series.find(Requests)
-    if requests is None:
-        return ()
     failed = (requests.status, "=~", requests.errors)
     every = _increase(policy, requests)
     # A service that never failed has no series of failures: then it is 0 of those that there were.
     bad = f"({_increase(policy, requests, failed)} or {every} * 0)"
-    return (
-        Panel(
-            "Requests counted",
-            "Requests in the span before the deployment and in the last one; a verdict on few of them is worth little.",
-            tuple(
-                Query(f"sum({expression.replace('RANGE', span)})", f"{kind} {name}", now=True)
-                for name, span in (("before", BEFORE), ("since", SINCE))
-                for kind, expression in (("requests", every), ("failed", bad))
-            ),
-            Number(_COUNT, decimals=0, base="text", names=True, none="0"),
-            width=8,
-            height=6,
-        ),
+    queries = tuple(
+        Query(f"sum({expression.replace('RANGE', span)})", f"{kind} {name}", now=True)
+        for name, span in (("before", BEFORE), ("since", SINCE))
+        for kind, expression in (("requests", every), ("failed", bad))
+    )
+    return Panel(
+        "Requests counted",
+        "Requests in the span before the deployment and in the last one; a verdict on few of them is worth little.",
+        queries,
+        Number(_COUNT, decimals=0, base="text", names=True, none="0"),
+        width=8,
+        height=6,
     )
 
 

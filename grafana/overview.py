@@ -146,17 +146,17 @@ def _alerts() -> tuple[Panel, ...]:
             (Query(f"count by (severity) ({_FIRING})", "{{severity}}"),),
             Lines(_COUNT, stacked=True),
         ),
-        Panel(
-            "Open incidents",
-            "Incidents that are not resolved, by service and severity, where there are any.",
-            (
-                Query(
-                    f"{once(IncidentMetric.OPEN, f'{WHERE}, severity')} > 0",
-                    legend((SERVICE, ENVIRONMENT, "severity")),
-                ),
-            ),
-            Lines(_COUNT),
-        ),
+        _open_incidents(),
+    )
+
+
+def _open_incidents() -> Panel:
+    opened = f"{once(IncidentMetric.OPEN, f'{WHERE}, severity')} > 0"
+    return Panel(
+        "Open incidents",
+        "Incidents that are not resolved, by service and severity, where there are any.",
+        (Query(opened, legend((SERVICE, ENVIRONMENT, "severity"))),),
+        Lines(_COUNT),
     )
 
 

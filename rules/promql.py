@@ -92,19 +92,23 @@ def added(
     lifetime of errors. `rest` is what all other counters added: those that fell, those `unless` says, those of targets
     that nobody knew.
     """
-    up, earlier = policy.series.targets.metric, f"[{duration(memory)}] offset {duration(over)}"
-    # A target that bears other labels than at the start has other series, however old these are.
-    moved = f"last_over_time({up}[{duration(over)}]) unless last_over_time({up}{earlier})"
-    known = f"(max_over_time({up}{earlier}) == 1 unless on (job, instance) ({moved}))"
     grown = f"{last} - {before} >= 0"
     # Births come first: they are few or none, and to join nothing costs Prometheus nothing.
     return "\nor\n".join(
         (
-            f"({last} unless {before} and on (job, instance) {known})",
+            f"({last} unless {before} and on (job, instance) {_known_targets(policy, over, memory)})",
             f"({grown} unless {unless})" if unless else f"({grown})",
             rest,
         )
     )
+
+
+def _known_targets(policy: Policy, over: timedelta, memory: timedelta) -> str:
+    """The targets that were up within the `memory` before the time, and bear the same labels since."""
+    up, earlier = policy.series.targets.metric, f"[{duration(memory)}] offset {duration(over)}"
+    # A target that bears other labels than at the start has other series, however old these are.
+    moved = f"last_over_time({up}[{duration(over)}]) unless last_over_time({up}{earlier})"
+    return f"(max_over_time({up}{earlier}) == 1 unless on (job, instance) ({moved}))"
 
 
 def per_second(policy: Policy, series: str) -> str:

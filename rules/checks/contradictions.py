@@ -35,12 +35,8 @@ def conditions_can_be_true_and_false(draft: Draft) -> Iterator[Fault]:
                 yield Fault(path, message, pair[1].quantity_offset)
                 break
         else:
-            every = list(comparisons(condition))
-            signals = {comparison.signal for comparison in every}
-            if len(every) > 1 and len(signals) == 1 and signals <= known.keys():
-                values = _tried(every, known[every[0].signal].domain)
-                if values and all(_holds(condition, value) for value in values):
-                    yield Fault(path, f"{condition} is always true, whatever {every[0].signal} is")
+            if signal := _always_true_of(condition, known):
+                yield Fault(path, f"{condition} is always true, whatever {signal} is")
 
 
 def _known(draft: Draft, condition: Condition) -> dict[str, Signal]:
@@ -52,6 +48,17 @@ def _known(draft: Draft, condition: Condition) -> dict[str, Signal]:
         except ExpressionError:
             continue  # which its own fault says
     return signals
+
+
+def _always_true_of(condition: Condition, known: dict[str, Signal]) -> str | None:
+    """The one signal that a condition compares several times, where one of these comparisons always holds."""
+    every = list(comparisons(condition))
+    signals = {comparison.signal for comparison in every}
+    if len(every) < 2 or len(signals) != 1 or not signals <= known.keys():
+        return None
+    (signal,) = signals
+    values = _tried(every, known[signal].domain)
+    return signal if values and all(_holds(condition, value) for value in values) else None
 
 
 def _at_odds(way: Sequence[Comparison], known: dict[str, Signal]) -> tuple[Comparison, Comparison] | None:

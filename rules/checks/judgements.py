@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from deploywatch.config import nearest
 from deploywatch.files.document import Path
@@ -30,6 +30,10 @@ def limits_are_of_one_signal(draft: Draft) -> Iterator[Fault]:
             yield Fault(path, f"must compare one signal one way, not {forms}")
         elif len(both) > 1 and _milder(both[0], both[1]):
             yield Fault(path, f"{both[1].written} is milder than {both[0].written}; exchange them")
+    yield from _statuses_given_twice(pairs)
+
+
+def _statuses_given_twice(pairs: Mapping[Path, Sequence[Comparison]]) -> Iterator[Fault]:
     named = Counter(both[0].signal for path, both in pairs.items() if path[1] == "signals")
     for path, both in pairs.items():
         if path[1] == "signals" and named[both[0].signal] > 1:

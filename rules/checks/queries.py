@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import promql_parser
-from promql_parser import AggModifierType, AggregateExpr, BinaryExpr, Call, NumberLiteral, StringLiteral
+from promql_parser import AggModifier, AggModifierType, AggregateExpr, BinaryExpr, Call, NumberLiteral, StringLiteral
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.rules.checks.draft import Draft, Fault
@@ -47,11 +47,7 @@ def bears(expression: object, label: str) -> bool:
             # These choose among series and keep their labels.
             if str(expression.op) in _SELECTING:
                 return bears(aggregated, label)
-            if modifier is None:
-                return False
-            if modifier.type == AggModifierType.By:
-                return label in modifier.labels
-            return label not in modifier.labels and bears(aggregated, label)
+            return modifier is not None and _grouping_bears(modifier, aggregated, label)
         case BinaryExpr(lhs=left, rhs=right):
             # Matching may drop labels of one side; to take either's is the milder guess, and a test shows the truth.
             return bears(left, label) or bears(right, label)
@@ -59,6 +55,12 @@ def bears(expression: object, label: str) -> bool:
             return _call_bears(function.name, arguments, label)
     inside: object = getattr(expression, "expr", None)
     return inside is None or bears(inside, label)
+
+
+def _grouping_bears(modifier: AggModifier, aggregated: object, label: str) -> bool:
+    if modifier.type == AggModifierType.By:
+        return label in modifier.labels
+    return label not in modifier.labels and bears(aggregated, label)
 
 
 def _call_bears(function: str, arguments: Sequence[object], label: str) -> bool:

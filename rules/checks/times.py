@@ -46,10 +46,17 @@ def _step(draft: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fa
         return
     if comparison_fault(draft, usual) is not None:
         return
-    fault = comparison_fault(draft, replace(usual, quantity=limit, written=text, quantity_offset=0))
-    if fault is not None:
+    step = replace(usual, quantity=limit, written=text, quantity_offset=0)
+    if (fault := comparison_fault(draft, step)) is not None:
         yield Fault(path, fault[0])
-    elif limit.value == usual.quantity.value:
+    else:
+        yield from _beside_usual(draft, path, usual, step)
+
+
+def _beside_usual(draft: Draft, path: Path, usual: Comparison, step: Comparison) -> Iterator[Fault]:
+    """A step that changes nothing, loosens the alert, or cannot be told from the usual limit."""
+    text, limit = step.written, step.quantity
+    if limit.value == usual.quantity.value:
         yield Fault(path, f"{text} is the limit of `when` too; leave it out")
     # After a deployment one looks more closely, never less: the loose limit would hide what the usual one shows.
     elif _is_looser(usual, limit):

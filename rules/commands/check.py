@@ -79,17 +79,21 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
         for path, policy in zip(policies, loaded, strict=True):
             say(f"{path}: policy {policy.policy}, {number_of(len(policy.alerts), 'alert')}: good")
         return
+    findings = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, _length(over)))
+    say(as_json([finding.plain() for finding in findings]) if form == "json" else "\n".join(map(str, findings)))
+    grades = {finding.finding.grade for finding in findings}
+    # A fault that is known outweighs what could not be asked.
+    raise SystemExit(1 if Grade.FAULT in grades else asking.CANNOT_TELL if Grade.UNKNOWN in grades else 0)
+
+
+def _length(over: str) -> timedelta:
     try:
         length = parse_duration(over)
     except ValueError as error:
         raise click.UsageError(f"--over: {error}") from error
     if not length:
         raise click.UsageError("--over: must be more than nothing")
-    findings = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
-    say(as_json([finding.plain() for finding in findings]) if form == "json" else "\n".join(map(str, findings)))
-    grades = {finding.finding.grade for finding in findings}
-    # A fault that is known outweighs what could not be asked.
-    raise SystemExit(1 if Grade.FAULT in grades else asking.CANNOT_TELL if Grade.UNKNOWN in grades else 0)
+    return length
 
 
 async def _live(

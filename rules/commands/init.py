@@ -37,11 +37,7 @@ def init(url: str, token_file: Path | None, name: str | None, out: Path | None, 
     if name is not None:
         _held("--name", PolicyName, name)
     text = asyncio.run(_drafted(url, token_file, name, webhook_url))
-    # Loaded once before it is shown: a draft that does not load would be a poor beginning.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.yml"
-        path.write_text(text, encoding="utf-8")
-        load(path, variables={})
+    _require_loadable(text)
     if out is None:
         say(text, nl=False)
         return
@@ -59,6 +55,14 @@ def _held(option: str, kind: Any, value: str) -> None:
     except ValidationError as error:
         message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise click.UsageError(f"{option}: {message}") from error
+
+
+def _require_loadable(text: str) -> None:
+    """Load it once before it is shown: a draft that does not load would be a poor beginning."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.yml"
+        path.write_text(text, encoding="utf-8")
+        load(path, variables={})
 
 
 async def _drafted(url: str, token_file: Path | None, name: str | None, webhook_url: str) -> str:

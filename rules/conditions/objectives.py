@@ -107,10 +107,7 @@ class Bad(Derived):
         failed, passed = (
             error_ratio.counter(seen, failing=failing, each=Decimal(1)).series for failing in (True, False)
         )
-        return (
-            InputSeries(failed, f"0+{of_each}x{bad} {of_each * bad}x{good}"),
-            InputSeries(passed, passing),
-        )
+        return (InputSeries(failed, f"0+{of_each}x{bad} {of_each * bad}x{good}"), InputSeries(passed, passing))
 
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
         return ()

@@ -50,26 +50,28 @@ def recorded(policy: ResolvedPolicy) -> Recorded:
 
 def _signals(policy: ResolvedPolicy, judged: ResolvedHealth) -> Iterator[HealthSignal]:
     weights = health.weights(judged)
-    for status in judged.statuses:
-        signal = status.critical.signal
-        usual = signal.parts[0] if isinstance(signal, Derived) else signal
-        gravest = _gravest(policy, status)
-        yield HealthSignal(
-            name=status.name,
-            title=signal.title,
-            kind=status.given.kind,
-            weight=weights[status.name],
-            value=signal.value(policy.given),
-            unit=signal.unit.value,
-            warning=status.given.warning,
-            critical=status.given.critical,
-            learn=usual.value(policy.given),
-            learn_as=usual.name,
-            bound=float(status.warning.comparison.quantity.value) if usual is signal else 0.0,
-            alert=gravest.given.alert if gravest else "",
-            action=gravest.given.action if gravest else "",
-            runbook=_runbook(policy, gravest),
-        )
+    return (_signal(policy, status, weights[status.name]) for status in judged.statuses)
+
+
+def _signal(policy: ResolvedPolicy, status: ResolvedStatus, weight: float) -> HealthSignal:
+    signal, gravest = status.critical.signal, _gravest(policy, status)
+    usual = signal.parts[0] if isinstance(signal, Derived) else signal
+    return HealthSignal(
+        name=status.name,
+        title=signal.title,
+        kind=status.given.kind,
+        weight=weight,
+        value=signal.value(policy.given),
+        unit=signal.unit.value,
+        warning=status.given.warning,
+        critical=status.given.critical,
+        learn=usual.value(policy.given),
+        learn_as=usual.name,
+        bound=float(status.warning.comparison.quantity.value) if usual is signal else 0.0,
+        alert=gravest.given.alert if gravest else "",
+        action=gravest.given.action if gravest else "",
+        runbook=_runbook(policy, gravest),
+    )
 
 
 def _anomaly(policy: ResolvedPolicy, anomaly: ResolvedAnomaly) -> AnomalyLimit:

@@ -186,8 +186,7 @@ class _Parser:
         self.advance()
         if self.kind != "quantity":
             raise self.unexpected("a quantity, such as 1%, 500ms or 1000,")
-        written, offset = self.token, self.start
-        quantity = self.quantity()
+        written, offset, quantity = self.token, self.start, self.quantity()
         return Comparison(text, operator, quantity, written, signal_offset, offset, function, arguments)
 
     def quantity(self) -> Quantity:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from deploywatch.prometheus import Prometheus
 from deploywatch.quantity import Quantity, Unit
-from deploywatch.rules.live.survey import UNTOLD, Survey, Timed
+from deploywatch.rules.live.survey import UNTOLD, Counted, Survey, Timed
 from deploywatch.terminal import as_json
 
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -82,25 +82,10 @@ def _head(survey: Survey, name: str) -> Iterator[str]:
 def _series(survey: Survey) -> Iterator[str]:
     yield "series:"
     if survey.requests is not None:
-        classes = survey.requests.classes
-        yield "  requests:"
-        yield f"    metric: {survey.requests.metric}"
-        yield f"    status: {survey.requests.status}"
-        yield f"    errors: {'5xx' if classes else '5..'}"
-        if classes:
-            yield "    failing: 5xx"
-            yield "    passing: 2xx"
+        yield from _requests(survey.requests)
         yield from _labels(survey)
     if survey.durations is not None:
-        yield "  durations:"
-        yield f"    metric: {survey.durations.metric}"
-        if survey.durations.bounds:
-            yield f"    buckets: [{', '.join(str(bound) for bound in _bounds(survey.durations))}]"
-        if survey.durations.quantiles:
-            yield f"    quantiles: [{', '.join(f'{share:f}' for share in survey.durations.quantiles)}]"
-        if survey.durations.native:
-            yield "    native: true"
-        yield f"    unit: {survey.durations.unit}"
+        yield from _durations(survey.durations)
         yield from _labels(survey)
     for metric, key in (
         ("up", "targets"),
@@ -112,6 +97,28 @@ def _series(survey: Survey) -> Iterator[str]:
             yield f"    metric: {metric}"
             yield from _labels(survey)
     yield ""
+
+
+def _requests(requests: Counted) -> Iterator[str]:
+    yield "  requests:"
+    yield f"    metric: {requests.metric}"
+    yield f"    status: {requests.status}"
+    yield f"    errors: {'5xx' if requests.classes else '5..'}"
+    if requests.classes:
+        yield "    failing: 5xx"
+        yield "    passing: 2xx"
+
+
+def _durations(durations: Timed) -> Iterator[str]:
+    yield "  durations:"
+    yield f"    metric: {durations.metric}"
+    if durations.bounds:
+        yield f"    buckets: [{', '.join(str(bound) for bound in _bounds(durations))}]"
+    if durations.quantiles:
+        yield f"    quantiles: [{', '.join(f'{share:f}' for share in durations.quantiles)}]"
+    if durations.native:
+        yield "    native: true"
+    yield f"    unit: {durations.unit}"
 
 
 def _labels(survey: Survey) -> Iterator[str]:

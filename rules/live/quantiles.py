@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 
 from deploywatch.prometheus import Prometheus
 from deploywatch.rules import promql
@@ -28,22 +29,27 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
             continue
         if not await counted(prometheus, f"count({series})"):
             continue
-        path = ("series", policy.given.series.key(kind))
-        if durations.native:
-            if not await counted(prometheus, f"count(histogram_count({series}))"):
-                text = f"{durations.metric} is no native histogram: its samples are numbers"
-                yield Finding(Grade.FAULT, (*path, "native"), text)
+        if not durations.native:
+            live = set(numbers(labels.labels.get(LABEL, "") for labels in await prometheus.query(_quantiles(series))))
+            for finding in _missing(policy, kind, live):
+                yield finding
+        elif not await counted(prometheus, f"count(histogram_count({series}))"):
+            text = f"{durations.metric} is no native histogram: its samples are numbers"
+            yield Finding(Grade.FAULT, ("series", policy.given.series.key(kind), "native"), text)
+
+
+def _missing(policy: ResolvedPolicy, kind: type[Durations], live: set[Decimal]) -> Iterator[Finding]:
+    """Each quantile that the policy asks for and the summary does not give; a fault where an alert reads it."""
+    durations, silent = policy.given.series.of(kind), _silent(policy, kind)
+    have = ", ".join(map(promql.number, sorted(live))) or "none"
+    for quantile in durations.quantiles or ():
+        if quantile.normalize() in live:
             continue
-        live = set(numbers(labels.labels.get(LABEL, "") for labels in await prometheus.query(_quantiles(series))))
-        silent = _silent(policy, kind)
-        have = ", ".join(map(promql.number, sorted(live))) or "none"
-        for quantile in durations.quantiles or ():
-            if quantile.normalize() in live:
-                continue
-            dead = [name for name, of in silent if of == quantile]
-            text = f"{durations.metric} has no quantile {promql.number(quantile)}; it has: {have}"
-            more = f"; dead: {', '.join(dict.fromkeys(dead))}" if dead else ""
-            yield Finding(Grade.FAULT if dead else Grade.WARNING, (*path, "quantiles"), text + more)
+        dead = [name for name, of in silent if of == quantile]
+        text = f"{durations.metric} has no quantile {promql.number(quantile)}; it has: {have}"
+        more = f"; dead: {', '.join(dict.fromkeys(dead))}" if dead else ""
+        path = ("series", policy.given.series.key(kind), "quantiles")
+        yield Finding(Grade.FAULT if dead else Grade.WARNING, path, text + more)
 
 
 def _quantiles(series: str) -> str:

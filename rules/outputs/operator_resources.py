@@ -99,16 +99,10 @@ def alertmanager_configs(policies: Sequence[ResolvedPolicy], given: Metadata) ->
     *routes, watchdog = whole["route"]["routes"]
     # An AlertmanagerConfig at the root of everybody's Alertmanager must leave other people's alerts alone.
     root = {**whole["route"], "matchers": ['policy!=""', f'alertname!="{routing.WATCHDOG}"'], "routes": routes}
-    receivers = [_receiver(receiver) for receiver in whole["receivers"]]
-    spec: dict[str, Any] = {
-        "route": _route(root),
-        "inhibitRules": [_inhibition(rule) for rule in whole["inhibit_rules"]],
-        "receivers": receivers,
-    }
-    if intervals := [_interval(interval) for interval in whole.get("time_intervals", ())]:
-        spec["muteTimeIntervals"] = intervals
+    policies_spec = _spec(whole, root)
+    receivers = policies_spec["receivers"]
     beat = {"route": _route({"receiver": receivers[0]["name"], **watchdog}), "receivers": receivers[:1]}
-    for name, content in (("deploywatch", spec), ("deploywatch-watchdog", beat)):
+    for name, content in (("deploywatch", policies_spec), ("deploywatch-watchdog", beat)):
         resource = {
             "apiVersion": "monitoring.coreos.com/v1alpha1",
             "kind": "AlertmanagerConfig",
@@ -125,6 +119,17 @@ def _with_receiver(policies: Sequence[ResolvedPolicy]) -> list[Policy]:
             "--as alertmanager-config: no policy has a receiver; say receiver: {url: …} in one, or give --webhook-url"
         )
     return given
+
+
+def _spec(whole: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "route": _route(root),
+        "inhibitRules": [_inhibition(rule) for rule in whole["inhibit_rules"]],
+        "receivers": [_receiver(receiver) for receiver in whole["receivers"]],
+    }
+    if intervals := [_interval(interval) for interval in whole.get("time_intervals", ())]:
+        spec["muteTimeIntervals"] = intervals
+    return spec
 
 
 def _route(route: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,31 +76,31 @@ def _of_role(control: Control | None, role: Role) -> list[Matcher]:
 
 
 def _added(
-    policy: Policy,
-    counters: Measured,
-    look: timedelta,
-    matchers: Sequence[Matcher],
-    together: Sequence[Matcher] = (),
+    policy: Policy, counters: Measured, look: timedelta, matchers: Sequence[Matcher], together: Sequence[Matcher] = ()
 ) -> str:
     """What the series' counters added within a look, as one number; no value where there is no series.
 
     `together` selects buckets of which one that was reset tells of all.
     """
-
-    def selected(matching: Sequence[Matcher]) -> str:
-        suffix = "_bucket" if isinstance(counters, Durations) else ""
-        target = [(theirs, "=", f"${ours}") for ours, theirs in counters.labels.borne.items()]
-        chosen = [*target, *matching]
-        return promql.raw(policy, counters, suffix=suffix, matchers=chosen, without=(SERVICE, ENVIRONMENT))
-
-    series = selected(matchers)
+    series = _selected(policy, counters, matchers)
     now = f"last_over_time({series}[{promql.duration(NEWEST)}])"
     before = _before(series, look)
-    reset = f"ignoring (le) ({_reset(selected(together), look)})" if together else f"({_reset(series, look)})"
+    reset = (
+        f"ignoring (le) ({_reset(_selected(policy, counters, together), look)})"
+        if together
+        else f"({_reset(series, look)})"
+    )
     # What was reset counts from 0. What is there, and nobody knows more of, adds nothing; that is not the same as no
     # series. Neither is estimated, as `rate` does: counts stay whole numbers, and looks that follow each other tile.
     rest = f"({now} and {before})\nor\n{now} * 0"
     return f"sum({promql.added(policy, look, KNOWN, last=now, before=before, rest=rest, unless=reset)})"
+
+
+def _selected(policy: Policy, counters: Measured, matching: Sequence[Matcher]) -> str:
+    """The counters of the service and environment that a verdict is about, whose names are filled in later."""
+    suffix = "_bucket" if isinstance(counters, Durations) else ""
+    target = [(theirs, "=", f"${ours}") for ours, theirs in counters.labels.borne.items()]
+    return promql.raw(policy, counters, suffix=suffix, matchers=[*target, *matching], without=(SERVICE, ENVIRONMENT))
 
 
 def _before(series: str, look: timedelta) -> str:

@@ -62,7 +62,6 @@ def _of_score(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]
     good = [_states(policy, status, "good") for status in judged.statuses]
     everything = {series: value for states in good for series, value in states.items()}
     first, weights = judged.statuses[0], health.weights(judged)
-    total = sum(weights.values())
     yield _entry(
         policy,
         "health: every signal is well",
@@ -81,7 +80,7 @@ def _of_score(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]
     )
     yield from _of_warnings(policy, judged, everything)
     least = min(judged.statuses, key=lambda status: weights[status.name])
-    share = Decimal(weights[least.name]) / total
+    share = Decimal(weights[least.name]) / sum(weights.values())
     if share < judged.given.coverage.value:
         yield _entry(
             policy,

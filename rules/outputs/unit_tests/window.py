@@ -28,14 +28,8 @@ def of_alert(policy: Policy, alert: ResolvedAlert) -> Iterator[dict[str, Any]]:
     """Tests for each window's ends, for no deployment, and of the alert in and out of its windows."""
     if alert.threshold is None:
         return
-    limits = alert.limits
-    ages: dict[str, timedelta | None] = {"without a deployment": None}
-    for step in limits:
-        if step.window is not None:
-            ends = deployments.before_and_after(step.window, policy.interval)
-            ages |= {moment: age for moment, (age, _) in ends.items()}
-    for moment, age in ages.items():
-        wanted = _limit(limits, age)
+    for moment, age in _ages(policy, alert.limits).items():
+        wanted = _limit(alert.limits, age)
         number = None if wanted is None else thresholds.number(wanted)
         limit = "none" if wanted is None else wanted.comparison.written
         begins, values = _fires(policy, alert, wanted)
@@ -45,6 +39,16 @@ def of_alert(policy: Policy, alert: ResolvedAlert) -> Iterator[dict[str, Any]]:
         yield _entry(
             policy, alert, name, age, [_threshold(policy, alert, alert.threshold, number), begins], values=values
         )
+
+
+def _ages(policy: Policy, limits: tuple[Limit, ...]) -> dict[str, timedelta | None]:
+    """How old a deployment is just before and after each end of a window, by what that is called; and none."""
+    ages: dict[str, timedelta | None] = {"without a deployment": None}
+    for step in limits:
+        if step.window is not None:
+            ends = deployments.before_and_after(step.window, policy.interval)
+            ages |= {moment: age for moment, (age, _) in ends.items()}
+    return ages
 
 
 def _limit(limits: tuple[Limit, ...], age: timedelta | None) -> Limit | None:
@@ -95,9 +99,7 @@ def _entry(
     *,
     values: dict[str, Decimal] | None = None,
 ) -> dict[str, Any]:
-    tried = alert.terms[0]
-    there = recorded_name(policy, tried.signal.value(policy), tried.signal.labels)
-    inputs = {there: Decimal(0)} | (values or {})
+    inputs = {_tried_series(policy, alert): Decimal(0)} | (values or {})
     series = [{"series": recorded, "values": f"{promql.number(value)}x{_AT + 1}"} for recorded, value in inputs.items()]
     if age is not None:
         ledger = deployments.started(policy, _AT * policy.interval - age, _AT + 1)
@@ -108,6 +110,11 @@ def _entry(
         "input_series": series,
         "promql_expr_test": expressions,
     }
+
+
+def _tried_series(policy: Policy, alert: ResolvedAlert) -> str:
+    signal = alert.terms[0].signal
+    return recorded_name(policy, signal.value(policy), signal.labels)
 
 
 def _named(name: str, labels: dict[str, str]) -> str:

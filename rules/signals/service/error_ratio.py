@@ -81,20 +81,16 @@ class ErrorRatio(Signal):
 def requests(policy: Policy) -> tuple[Record, ...]:
     """Requests that were good, those that failed, and all: each counter is counted once."""
     source = policy.series.of(Requests)
-    good, failed = (
+    series = (
         promql.raw(policy, source, matchers=[(source.status, operator, source.errors)]) for operator in ("!~", "=~")
     )
+    good, failed = (promql.grouped("sum", source, promql.per_second(policy, counters)) for counters in series)
     of_good, of_failed = (promql.recorded(policy, name) for name in (good_rate(policy), error_rate(policy)))
     return (
-        Record(
-            good_rate(policy),
-            promql.grouped("sum", source, promql.per_second(policy, good)),
-            "requests a second that did not fail",
-        ),
+        Record(good_rate(policy), good, "requests a second that did not fail"),
         Record(
             error_rate(policy),
-            f"{promql.grouped('sum', source, promql.per_second(policy, failed))}\n"
-            f"or on ({', '.join(promql.sample_labels(policy))})\n{of_good} * 0",
+            f"{failed}\nor on ({', '.join(promql.sample_labels(policy))})\n{of_good} * 0",
             "failed requests a second; a service that never failed has no such series, and 0 is meant",
         ),
         Record(request_rate(policy), f"({of_good} + {of_failed})\nor\n{of_failed}", "requests a second"),
