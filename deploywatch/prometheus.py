@@ -208,8 +208,7 @@ def _list(value: Any) -> list[Any]:
 
 def _instead(response: aiohttp.ClientResponse, body: bytes, error: ValueError) -> str:
     """What came instead of JSON, and what to do about it."""
-    text = _MARKUP.sub(" ", body[:_READ].decode(errors="replace"))
-    begins = " ".join(text.split())[:_BEGINNING]
+    begins = " ".join(_MARKUP.sub(" ", body[:_READ].decode(errors="replace")).split())[:_BEGINNING]
     shown = f"; it says {begins!r}" if begins else ""
     if response.status in _STATUSES:
         return _STATUSES[response.status] + shown

@@ -76,22 +76,25 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
     external = External(external_url, route_prefix)
     settings = config.load(config_file)
     if config_check:
-        for credential in Access(web_config).loaded.settings.described:
-            say(f"{web_config}: {credential}")
-        for sentence in settings.unprobed_ports:
-            say(sentence)
-        for problem in _refused(settings):
-            say(problem, err=True)
-        bad = f", {len(settings.refused)} refused" if settings.refused else ""
-        counts = (
-            f"{number_of(len(all_targets(settings, shard)), 'probe')}, {number_of(len(settings.modules), 'module')}"
-        )
-        say(f"{config_file}: {'partly good' if bad else 'good'}, {counts}{bad}")
-        return 1 if bad else 0
+        return _say_checked(config_file, settings, web_config, shard)
     logs.configure(form=log_format, level=log_level)
     gc_tuning.tune()
     asyncio.run(_serve(Exporter(config_file, settings, shard=shard), listen, web_config, external))
     return 0
+
+
+def _say_checked(config_file: Path, settings: ExporterSettings, web_config: Path | None, shard: Shard) -> int:
+    """Say what a configuration has, and what of it is refused; the exit code, which is 1 where something is."""
+    for credential in Access(web_config).loaded.settings.described:
+        say(f"{web_config}: {credential}")
+    for sentence in settings.unprobed_ports:
+        say(sentence)
+    for problem in _refused(settings):
+        say(problem, err=True)
+    bad = f", {len(settings.refused)} refused" if settings.refused else ""
+    counts = f"{number_of(len(all_targets(settings, shard)), 'probe')}, {number_of(len(settings.modules), 'module')}"
+    say(f"{config_file}: {'partly good' if bad else 'good'}, {counts}{bad}")
+    return 1 if bad else 0
 
 
 def _refused(settings: ExporterSettings) -> list[str]:

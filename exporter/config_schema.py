@@ -53,7 +53,12 @@ def _module(definitions: dict[str, Schema]) -> Schema:
                 "required": [key for key in probe["required"] if key != target],
             }
         )
-    blackbox = {
+    several = [*kinds, _blackbox(own)]
+    return {"title": "Module", "description": definitions["Module"]["description"], "oneOf": several}
+
+
+def _blackbox(own: Schema) -> Schema:
+    return {
         "title": "module of blackbox_exporter",
         "type": "object",
         "properties": {
@@ -64,7 +69,6 @@ def _module(definitions: dict[str, Schema]) -> Schema:
         "required": ["prober"],
         "additionalProperties": False,
     }
-    return {"title": "Module", "description": definitions["Module"]["description"], "oneOf": [*kinds, blackbox]}
 
 
 def _accept_status_numbers(expect: Schema) -> None:

@@ -48,11 +48,11 @@ class Loaded:
         return bool(self.tokens or self.narrow or settings.basic_auth_users or settings.proxy_identity)
 
 
-def read(path: Path | None, running: Loaded | None) -> Loaded:
-    """What the file says now, not yet in force; ConfigError when it is not valid.
+_NEEDS_RESTART = "only the certificate, key and CA files can change while the server runs; restart it"
 
-    `running` is what a listening server has, which cannot change all of it.
-    """
+
+def read(path: Path | None, running: Loaded | None) -> Loaded:
+    """What the file says now, not yet in force; ConfigError when it is not valid, or not for a server `running`."""
     if path is None:
         return Loaded(WebConfig())
     document = config.read_file(path, os.environ)
@@ -66,10 +66,7 @@ def read(path: Path | None, running: Loaded | None) -> Loaded:
     )
     # A listening socket keeps the context that it was made with; only its certificates can be loaded anew.
     if running and _fixed(running.settings) != _fixed(settings):
-        document.report(
-            ("tls_server_config",),
-            "only the certificate, key and CA files can change while the server runs; restart it",
-        )
+        document.report(("tls_server_config",), _NEEDS_RESTART)
     if document.problems:
         raise ConfigError(document.problems)
     return loaded
@@ -130,10 +127,7 @@ def _signing_keys(settings: WebConfig, document: Document) -> Keys:
 def _ssl_context(settings: TlsServer | None, document: Document) -> ssl.SSLContext | None:
     if settings is None:
         return None
-    # Read first: OpenSSL's own error names neither the file nor the reason.
-    for key in ("cert_file", "key_file", "client_ca_file"):
-        if path := getattr(settings, key):
-            _content(path, document, ("tls_server_config", key))
+    _require_readable(settings, document)
     if document.problems:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -148,6 +142,13 @@ def _ssl_context(settings: TlsServer | None, document: Document) -> ssl.SSLConte
         document.report(("tls_server_config",), f"the certificate, key or CA file cannot be used: {error}")
     context.verify_mode = _CLIENT_AUTH[settings.client_auth_type]
     return context
+
+
+def _require_readable(settings: TlsServer, document: Document) -> None:
+    """Read the files before OpenSSL does: its own error names neither the file nor the reason."""
+    for key in ("cert_file", "key_file", "client_ca_file"):
+        if path := getattr(settings, key):
+            _content(path, document, ("tls_server_config", key))
 
 
 def _content(path: Path, document: Document, key: tuple[str | int, ...]) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from deploywatch.fakes.routes import Asked, Route, Said, is_wrong
 from deploywatch.fakes.store import Inbox
@@ -30,6 +31,10 @@ def call(asked: Asked, inbox: Inbox) -> Said:
     ends = [entity["offset"] + entity["length"] for entity in body.get("entities", ())]
     if any(end > size for end in ends):
         return _refused(400, "Bad Request: ENTITY_BOUNDS_INVALID")
+    return _sent(body, text, inbox)
+
+
+def _sent(body: Mapping[str, Any], text: str, inbox: Inbox) -> Said:
     number = len(inbox.of("telegram")) + 1
     first = str(body.get("reply_parameters", {}).get("message_id", number))
     title, _, rest = text.partition("\n")

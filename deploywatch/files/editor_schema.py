@@ -38,13 +38,7 @@ def finished(value: Any) -> Any:
         return [finished(item) for item in value]
     if not isinstance(value, dict):
         return value
-    # Editors show these to people, who learn nothing by them.
-    noise = {"writeOnly", "discriminator"} | ({"format"} if value.get("format") == "password" else set())
-    default = value.get("default", "")
-    if not (isinstance(default, (str, int, float, bool)) or (default and _plain(default))):
-        noise.add("default")
-    if isinstance(value.get("title"), str) and "properties" not in value:
-        noise.add("title")
+    noise, default = _noise(value), value.get("default", "")
     out = {key: finished(item) for key, item in value.items() if key not in noise}
     if out.get("type") == "string" and "pattern" in out and VARIABLE["pattern"] not in out["pattern"]:
         out["pattern"] += f"|{VARIABLE['pattern']}"
@@ -56,6 +50,17 @@ def finished(value: Any) -> Any:
         # A variable may stand where a number does: what it holds is read when the program starts.
         return {"anyOf": [out, VARIABLE], **kept}
     return out
+
+
+def _noise(value: dict[str, Any]) -> set[str]:
+    """The keys that editors show to people, who learn nothing by them."""
+    noise = {"writeOnly", "discriminator"} | ({"format"} if value.get("format") == "password" else set())
+    default = value.get("default", "")
+    if not (isinstance(default, (str, int, float, bool)) or (default and _plain(default))):
+        noise.add("default")
+    if isinstance(value.get("title"), str) and "properties" not in value:
+        noise.add("title")
+    return noise
 
 
 def _plain(default: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from deploywatch.files.editor_schema import VARIABLE, Schema
@@ -35,9 +35,7 @@ def phrase(part: Schema, link: Link) -> str:
         return _code(rest["const"])
     for key in ("anyOf", "oneOf"):
         if key in rest:
-            options = [option for option in rest.pop(key) if option != VARIABLE]
-            _require_empty({name: value for name, value in rest.items() if name != "type"})
-            return " or ".join(dict.fromkeys(phrase(option, link) for option in options))
+            return _one_of(rest.pop(key), rest, link)
     if "enum" in rest:
         return ", ".join(_code(value) for value in rest["enum"])
     kinds = rest.pop("type", None)
@@ -48,6 +46,11 @@ def phrase(part: Schema, link: Link) -> str:
     words = _KINDS[kinds](rest, link) if kinds in _KINDS else "anything"
     _require_empty(rest)
     return words
+
+
+def _one_of(options: Iterable[Any], rest: Schema, link: Link) -> str:
+    _require_empty({name: value for name, value in rest.items() if name != "type"})
+    return " or ".join(dict.fromkeys(phrase(option, link) for option in options if option != VARIABLE))
 
 
 def _taken(rest: Schema, key: str) -> str:

@@ -36,10 +36,7 @@ class Board:
         """How often a probe has become well, or failed for another reason; or there were other probes."""
 
     def set_up(
-        self,
-        targets: Iterable[Target],
-        dependencies: dict[ServiceKey, tuple[str, ...]],
-        buckets: tuple[float, ...],
+        self, targets: Iterable[Target], dependencies: dict[ServiceKey, tuple[str, ...]], buckets: tuple[float, ...]
     ) -> None:
         """Make room for these targets; of those that were there before, what is known stays, the others are gone."""
         old, self.records = self.records, {}
@@ -120,10 +117,7 @@ class Board:
 
 def _log(record: Record, before: Result | None, now: Result, needed_by: tuple[str, ...]) -> None:
     """Tell when a probe begins to fail, fails for another reason, or works again; the rest is for debugging."""
-    if before is None:
-        as_before = now.success and not now.says
-    else:
-        as_before = before.reason == now.reason and bool(before.says) == bool(now.says)
+    as_before = _is_as_before(before, now)
     if as_before and not logs.debugging("exporter"):
         # To begin a line that nobody sees would cost as much as to send the request.
         return
@@ -140,3 +134,9 @@ def _log(record: Record, before: Result | None, now: Result, needed_by: tuple[st
     since = iso(record.failing_since if record.failing_since is not None else now.started)
     facts = {"reason": str(now.reason), "detail": now.detail, "duration": now.duration, "failing_since": since}
     tell("probe failed", **place, **facts, **({"needed_by": list(needed_by)} if needed_by else {}))
+
+
+def _is_as_before(before: Result | None, now: Result) -> bool:
+    if before is None:
+        return now.success and not now.says
+    return before.reason == now.reason and bool(before.says) == bool(now.says)

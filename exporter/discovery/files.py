@@ -102,15 +102,7 @@ class TargetFiles:
                 return False
             # Noted before it is read: what is written meanwhile is seen the next time.
             known.stamp = stamp
-            groups = target_groups(path)
-            dropped: list[DroppedTarget] = []
-            read = tuple(self._read(groups, path, entry, dropped))
-            if dropped and not read:
-                # Whoever writes the file has gone astray; what it said before is nearer to the truth than nothing.
-                raise TargetFileError("; ".join(target.detail for target in dropped[:_SHOWN]))
-            known.targets = read
-            _log_new(path, dropped, known)
-            known.dropped, known.problem = tuple(dropped), None
+            self._take(path, entry, known)
         except (OSError, DeploywatchError) as error:
             problem = str(error)
             if problem != known.problem:
@@ -118,6 +110,16 @@ class TargetFiles:
             known.problem = problem
             return False
         return True
+
+    def _take(self, path: Path, entry: Discovery, known: Known) -> None:
+        dropped: list[DroppedTarget] = []
+        read = tuple(self._read(target_groups(path), path, entry, dropped))
+        if dropped and not read:
+            # Whoever writes the file has gone astray; what it said before is nearer to the truth than nothing.
+            raise TargetFileError("; ".join(target.detail for target in dropped[:_SHOWN]))
+        known.targets = read
+        _log_new(path, dropped, known)
+        known.dropped, known.problem = tuple(dropped), None
 
     def _read(self, groups: list[Any], path: Path, entry: Discovery, dropped: list[DroppedTarget]) -> Iterator[Target]:
         """The targets of a file; one that cannot be probed is put aside, and the others are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -67,6 +67,11 @@ async def exposed(request: web.Request, pieces: Iterable[bytes], format_: Format
         await asyncio.sleep(0)
     if len(body) == 1 or request.method == "HEAD":
         return web.Response(body=b"".join(body), headers=headers)
+    return await _sent(request, body, headers)
+
+
+async def _sent(request: web.Request, body: Sequence[bytes], headers: Mapping[str, str]) -> web.StreamResponse:
+    """An answer of a known length, sent part by part."""
     response = web.StreamResponse(headers=headers)
     response.content_length = sum(map(len, body))
     await response.prepare(request)

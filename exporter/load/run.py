@@ -80,13 +80,7 @@ def asker(session: aiohttp.ClientSession, timeout: float) -> Ask:
                 asyncio.timeout(timeout),
                 session.request(request.method, request.url, headers=request.headers, data=request.body) as response,
             ):
-                size = 0
-                # Read and thrown away: the time of an answer ends with its last byte.
-                async for chunk in response.content.iter_any():
-                    size += len(chunk)
-                    if size > LARGEST:
-                        return f"body over {LARGEST // 1024**2} MiB"
-                return f"{STATUS}{response.status}" if response.status >= 400 else None
+                return await _read(response)
         except TimeoutError:
             return f"no answer within {timeout:g} s"
         except aiohttp.ClientConnectorDNSError:
@@ -97,3 +91,13 @@ def asker(session: aiohttp.ClientSession, timeout: float) -> Ask:
             return type(error).__name__
 
     return ask
+
+
+async def _read(response: aiohttp.ClientResponse) -> str | None:
+    size = 0
+    # Read and thrown away: the time of an answer ends with its last byte.
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > LARGEST:
+            return f"body over {LARGEST // 1024**2} MiB"
+    return f"{STATUS}{response.status}" if response.status >= 400 else None

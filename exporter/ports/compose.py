@@ -56,7 +56,7 @@ class Compose:
                 continue
             for included in self._included(document, path):
                 for name, service in self.project(included).items():
-                    # replace.
+                    # What is known already stays: an include adds services, and replaces none.
                     services.setdefault(name, service)
             for name, body in _mapping(document, ("services",)).items():
                 # Compose's own tags: `!reset` takes away what an earlier file said, `!override` replaces it.
@@ -125,8 +125,7 @@ class Compose:
             self._reading.pop()
 
     def _count(self, service: Service, document: Document, where: KeyPath, body: dict[str, Any]) -> None:
-        deploy = body.get("deploy")
-        key, count = (*where, "scale"), body.get("scale")
+        deploy, key, count = body.get("deploy"), (*where, "scale"), body.get("scale")
         # `scale` is the older word for the same; Docker compose takes no file in which the two differ.
         if isinstance(deploy, dict) and "replicas" in deploy:
             key, count = (*where, "deploy", "replicas"), deploy["replicas"]

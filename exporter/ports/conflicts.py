@@ -123,26 +123,29 @@ def suggestion(conflict: Conflict, everything: Iterable[Claim]) -> Range | None:
     """
     claim, everything = conflict.claim, list(everything)
     length = max(len(conflict.ports), claim.count if conflict.trouble is Trouble.TOO_FEW else 1)
-    mine = [
-        entry.ports
-        for entry in everything
-        if entry.kind == "registry" and entry.service in claim.names and entry.environment == claim.environment
-        if claim.kind != "registry"
-    ]
+    mine = [entry.ports for entry in everything if _is_given_to(entry, claim)]
     taken = [
         other
         for other in everything
         if other.kind != "registry" or claim.kind == "registry" or other.service not in claim.names
     ]
+    whole = _allowed(claim)
+    above = Range(min(max(conflict.ports.end + 1, whole.start), whole.end), whole.end)
+    free = (_free(claim, within, length, taken) for within in (*mine, above, whole))
+    return next((ports for ports in free if ports is not None), None)
+
+
+def _allowed(claim: Claim) -> Range:
     node = claim.kind == "kubernetes" and NODE_PORTS.holds(claim.ports)
     # Below 1024 a process needs privileges on most systems.
-    whole = NODE_PORTS if node else Range(1024, HIGHEST)
-    above = Range(min(max(conflict.ports.end + 1, whole.start), whole.end), whole.end)
-    for within in (*mine, above, whole):
-        free = _free(claim, within, length, taken)
-        if free is not None:
-            return free
-    return None
+    return NODE_PORTS if node else Range(1024, HIGHEST)
+
+
+def _is_given_to(entry: Claim, claim: Claim) -> bool:
+    """Whether the registry gives an entry's ports to the service of a claim that stands elsewhere."""
+    if entry.kind != "registry" or claim.kind == "registry":
+        return False
+    return entry.service in claim.names and entry.environment == claim.environment
 
 
 def _free(claim: Claim, within: Range, length: int, taken: Sequence[Claim]) -> Range | None:

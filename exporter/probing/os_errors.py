@@ -27,8 +27,7 @@ def from_os_error(error: OSError) -> Failed:
             return Failed(Reason.TLS_VERIFY, f"the certificate is not trusted: {_verify_message(error) or text}")
         case ssl.SSLError():
             return Failed(Reason.TLS, f"no TLS connection: {getattr(error, 'reason', None) or text}")
-        # Before TimeoutError: of several addresses one may have refused and another been silent, and "refused" is the
-        # more telling.
+        # Before TimeoutError: of several addresses one may have refused and another been silent; "refused" says more.
         case OSError() if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
             # asyncio makes one error of several addresses', with their texts.
             return Failed(Reason.CONNECT_REFUSED, "the connection was refused")

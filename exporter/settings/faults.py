@@ -21,10 +21,7 @@ def faults(document: Document) -> Iterator[Fault]:
     data = document.data if isinstance(document.data, dict) else {}
     services = {name: entry for name, entry in _mapping(data, "services").items() if isinstance(entry, dict)}
     default = _text(data, "environment") or "default"
-    owners = {
-        name: (_text(entry, "service") or name, _text(entry, "environment") or default)
-        for name, entry in services.items()
-    }
+    owners = {name: _owner(name, entry, default) for name, entry in services.items()}
     yield from _same_twice(owners)
     for name, entry in services.items():
         yield from _unknown_dependencies(name, entry, owners)
@@ -37,6 +34,11 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _too_long(probes, data)
     yield from _unknown_modules(data)
     yield from _unknown_ports(probes, _mapping(data, "ports"))
+
+
+def _owner(name: str, entry: Mapping[str, Any], default: str) -> tuple[str, str]:
+    """The service and environment that an entry is about."""
+    return _text(entry, "service") or name, _text(entry, "environment") or default
 
 
 def _same_twice(owners: Mapping[str, tuple[str, str]]) -> Iterator[Fault]:

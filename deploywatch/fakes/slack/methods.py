@@ -21,13 +21,8 @@ def post_message(body: Fields | None, authorization: str, inbox: Inbox, good_tok
         return refused("invalid_json")
     channel, text, thread = (str(body.get(name) or "") for name in ("channel", "text", "thread_ts"))
     blocks = blocks_of(body)
-    refusal = (
-        bad_token(body, authorization, good_token)
-        or _bad_channel(channel)
-        or bad_content(text, blocks)
-        or _bad_metadata(body)
-    )
-    if refusal:
+    refusal = bad_token(body, authorization, good_token) or _bad_channel(channel) or bad_content(text, blocks)
+    if refusal := refusal or _bad_metadata(body):
         return refused(refusal)
     ts = inbox.next_ts()
     inbox.keep("slack", thread=thread or ts, id_=ts, **content(body, text, blocks))

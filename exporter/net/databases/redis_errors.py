@@ -19,6 +19,14 @@ _UNAVAILABLE = (
 )
 
 
+_TAKES_NO_WRITES = (
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+)
+
+
 def explain(error: exceptions.RedisError, stage: str) -> Failed:
     """The Failed of an error of the library at a stage."""
     match error:
@@ -28,12 +36,7 @@ def explain(error: exceptions.RedisError, stage: str) -> Failed:
             return Failed(Reason.AUTH, f"{stage}: {error}")
         case exceptions.BusyLoadingError():
             return Failed(Reason.UNAVAILABLE, "the server is loading its data")
-        case (
-            exceptions.ReadOnlyError()
-            | exceptions.OutOfMemoryError()
-            | exceptions.ClusterDownError()
-            | exceptions.TryAgainError()
-        ):
+        case _ if isinstance(error, _TAKES_NO_WRITES):
             return Failed(Reason.UNAVAILABLE, f"{stage}: {error}")
         case exceptions.ConnectionError():
             return _lost(error, stage)

@@ -45,18 +45,19 @@ def explain(error: asyncpg.PostgresError | asyncpg.InternalClientError | asyncpg
             return Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}")
         case asyncpg.PostgresConnectionError():
             # The library makes such errors itself when a connection breaks; what the server said has a severity.
-            severity = getattr(error, "severity", None)
-            return (
-                _pooler(str(error), stage) if severity else Failed(Reason.RESET, f"the connection was lost at: {stage}")
-            )
+            return _pooler(str(error), stage) if getattr(error, "severity", None) else _lost(stage)
         case asyncpg.InternalClientError():
-            return Failed(Reason.RESET, f"the connection was lost at: {stage}")
+            return _lost(stage)
         case asyncpg.PostgresError():
             return _no_session(error) if stage == CONNECT else Failed(Reason.QUERY, f"{stage}: {error}")
         case _:
             # The server may have ended the session between two statements.
             reason = Reason.RESET if "connection is closed" in str(error) else Reason.PROTOCOL
             return Failed(reason, f"{stage}: {error}")
+
+
+def _lost(stage: str) -> Failed:
+    return Failed(Reason.RESET, f"the connection was lost at: {stage}")
 
 
 def _no_session(error: asyncpg.PostgresError) -> Failed:

@@ -129,6 +129,9 @@ class Tokens:
             response = second if second.status // 100 == 2 else response
         if response.status // 100 != 2:
             raise self._failed(f"answered {response.status}{_said(response)}")
+        return self._parsed(response)
+
+    def _parsed(self, response: Response) -> dict[str, Any]:
         try:
             document = json_text.parse(response.body)
         except ValueError as error:

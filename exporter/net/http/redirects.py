@@ -28,10 +28,7 @@ def redirected(request: Request, status: int, location: str) -> Request:
         raise Failed(Reason.REDIRECT, "redirected to something that is not a URL") from error
     if url.scheme not in {"http", "https"} or not url.host:
         raise Failed(Reason.REDIRECT, "redirected to something that is not an HTTP URL")
-    headers, method, body = request.headers, request.method, request.body
-    # As browsers and Go do: RFC 9110 (15.4) allows the change of a POST for 301 and 302, and asks for it with 303.
-    if status == 303 or (status in {301, 302} and method == "POST"):
-        method, body = "HEAD" if method == "HEAD" else "GET", b""
+    headers, (method, body) = request.headers, _method_and_body(request, status)
     if url.origin() != request.url.origin():
         upgraded = _upgraded(request.url, url)
         # Named are those that may leave: a header that nobody has thought of stays at home.
@@ -49,6 +46,13 @@ def withheld(before: Request, after: Request) -> tuple[str, ...]:
 def _may_leave(header: tuple[str, str], upgraded: bool) -> bool:
     name, value = header[0].lower(), header[1]
     return name in _HARMLESS or (upgraded and name == "authorization" and value.lower().startswith("basic "))
+
+
+def _method_and_body(request: Request, status: int) -> tuple[str, bytes]:
+    # As browsers and Go do: RFC 9110 (15.4) allows the change of a POST for 301 and 302, and asks for it with 303.
+    if status == 303 or (status in {301, 302} and request.method == "POST"):
+        return "HEAD" if request.method == "HEAD" else "GET", b""
+    return request.method, request.body
 
 
 def _upgraded(before: URL, after: URL) -> bool:

@@ -26,8 +26,7 @@ async def read_response(
 ) -> Response:
     """Read the answer to a request of `method`, at most `limit` bytes of its body; `first` was received already.
 
-    Failed when it is not HTTP, is malformed, or is broken off. Whatever ends it after the head, `broken` is told what
-    there is.
+    Failed when it is not HTTP, malformed or broken off; whatever ends it after the head, `broken` is told what came.
     """
     reading = _Reading(method, limit)
     try:
