@@ -13,6 +13,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.notify import digest
 from deploywatch.receiver.settings.strategy import ActionName
 from deploywatch.receiver.suppression import gate, holding
+from deploywatch.receiver.suppression.windows import Hold
 from deploywatch.receiver.upstream import watchdog
 
 __all__ = ["Case", "queue_all"]
@@ -34,15 +35,21 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
     open_too_long.watch(case)
     digest.watch(case)
     if hold:
-        actions, held = holding.split(hold, actions)
-        holding.keep_actions(
-            case.connection, hold, case.incident, case.now, alert=case.alert, event=case.event, actions=held
-        )
+        actions = _hold(case, hold, actions)
     for action in actions:
         if action in ACTIONS:
             ACTIONS[action].queue(case)
         else:
             _refuse(case, action)
+
+
+def _hold(case: Case, hold: Hold, actions: Iterable[str]) -> Iterable[str]:
+    """Keep what a maintenance window holds until it ends; the actions that it lets through."""
+    through, held = holding.split(hold, actions)
+    holding.keep_actions(
+        case.connection, hold, case.incident, case.now, alert=case.alert, event=case.event, actions=held
+    )
+    return through
 
 
 def _refuse(case: Case, action: str) -> None:

@@ -74,15 +74,9 @@ def bodies_of(content_type: str, body: bytes) -> list[bytes]:
 
 def parse(body: bytes, names: Announcements, *, ours: str) -> Announced | Ignored:
     """What a CDEvent announces; one whose source is `ours` came from here. Raises MalformedError."""
-    try:
-        context = bodies.read(body, _Kind).context
-        if context.source == ours:
-            return Ignored("the event is our own")
-        if not context.type.startswith((*_DEPLOYS, _BACK)):
-            return Ignored(f"{context.type[:80]} announces no deployment")
-        event = bodies.read(body, _Event)
-    except BodyError as error:
-        raise MalformedError("; ".join(error.faults)) from error
+    event = _event(body, ours)
+    if isinstance(event, Ignored):
+        return event
     content = event.subject.content
     version = _said(event.custom) or _version(content.artifact)
     if not version:
@@ -97,6 +91,18 @@ def parse(body: bytes, names: Announcements, *, ours: str) -> Announced | Ignore
         deployer=told(event.context.source),
         back=event.context.type.startswith(_BACK),
     )
+
+
+def _event(body: bytes, ours: str) -> _Event | Ignored:
+    try:
+        context = bodies.read(body, _Kind).context
+        if context.source == ours:
+            return Ignored("the event is our own")
+        if not context.type.startswith((*_DEPLOYS, _BACK)):
+            return Ignored(f"{context.type[:80]} announces no deployment")
+        return bodies.read(body, _Event)
+    except BodyError as error:
+        raise MalformedError("; ".join(error.faults)) from error
 
 
 def _said(custom: object) -> str:

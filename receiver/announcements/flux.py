@@ -49,10 +49,7 @@ class _Event(Payload):
 
 def parse(body: bytes, names: Announcements, flux: Flux) -> Announced | Ignored:
     """What an event announces. Raises MalformedError."""
-    try:
-        event = bodies.read(body, _Event)
-    except BodyError as error:
-        raise MalformedError("; ".join(error.faults)) from error
+    event = _event(body)
     about = event.involvedObject
     if about.kind not in _DEPLOYS:
         return Ignored(f"a {about.kind[:40]} deploys nothing")
@@ -70,6 +67,13 @@ def parse(body: bytes, names: Announcements, flux: Flux) -> Announced | Ignored:
         deployer="flux",
         settles=True,
     )
+
+
+def _event(body: bytes) -> _Event:
+    try:
+        return bodies.read(body, _Event)
+    except BodyError as error:
+        raise MalformedError("; ".join(error.faults)) from error
 
 
 def _revision(metadata: Mapping[str, str]) -> str:

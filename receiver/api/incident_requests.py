@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
+from aiohttp import web
 from pydantic import Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
 from deploywatch.receiver.api.routing import Name, Remark
+from deploywatch.receiver.settings.strategy import Severity
 
 P = TypeVar("P", bound="Person")
 NAMED = 5
@@ -66,3 +68,12 @@ class Tick(Person):
 
     item: Annotated[int, Field(ge=1, le=10_000)]
     done: bool = True
+
+
+def severities_of(request: web.Request) -> list[str]:
+    """The severities that a query asks for, with commas; 400 for one that there is not."""
+    severities = [word for word in request.query.get("severity", "").split(",") if word]
+    if unknown := [word for word in severities if word not in get_args(Severity)]:
+        known = ", ".join(get_args(Severity))
+        raise web.HTTPBadRequest(text=f"severity={unknown[0][:40]}: write one or several of {known}\n")
+    return severities

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import get_args
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -24,6 +23,7 @@ from deploywatch.receiver.api.incident_requests import (
     Several,
     StatusUpdate,
     Tick,
+    severities_of,
 )
 from deploywatch.receiver.api.routing import Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas.incidents import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
@@ -35,7 +35,6 @@ from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.strategy import Severity
 
 Change = Callable[[Connection, ReceiverConfig, Incident, P, datetime], Incident]
 
@@ -76,11 +75,7 @@ class Incidents:
 
         `?severity=` takes several, with commas.
         """
-        query, most = request.query, limit(request)
-        severities = [word for word in query.get("severity", "").split(",") if word]
-        if unknown := [word for word in severities if word not in get_args(Severity)]:
-            known = ", ".join(get_args(Severity))
-            raise web.HTTPBadRequest(text=f"severity={unknown[0][:40]}: write one or several of {known}\n")
+        query, most, severities = request.query, limit(request), severities_of(request)
         incidents = await self._context.store.read(
             lambda c: store.recent(
                 c,
@@ -111,11 +106,7 @@ class Incidents:
         row = entry_of(request, now, by=sent.by, sent=sent)
 
         def write(connection: Connection) -> list[Incident]:
-            by_number = {wanted: store.find(connection, wanted) for wanted in dict.fromkeys(sent.incidents)}
-            # All or none: whoever acknowledges ten at once must not have to find out which seven it was.
-            if missing := [wanted for wanted, incident in by_number.items() if incident is None]:
-                raise web.HTTPNotFound(text=f"there is no incident {missing[0]}\n")
-            known = [incident for incident in by_number.values() if incident]
+            known = _all_of(connection, sent.incidents)
             for incident in known:
                 audit.record(connection, replace(row, incident_id=incident.id))
             return [
@@ -219,3 +210,11 @@ class Incidents:
         if changed is None:
             return not_found("incident", wanted)
         return web.json_response(incident_json(self._context.settings, changed))
+
+
+def _all_of(connection: Connection, numbers: Sequence[int]) -> list[Incident]:
+    """All or none: whoever acknowledges ten at once must not have to find out which seven it was."""
+    by_number = {wanted: store.find(connection, wanted) for wanted in dict.fromkeys(numbers)}
+    if missing := [wanted for wanted, incident in by_number.items() if incident is None]:
+        raise web.HTTPNotFound(text=f"there is no incident {missing[0]}\n")
+    return [incident for incident in by_number.values() if incident]

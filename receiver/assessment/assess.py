@@ -68,8 +68,7 @@ class Assessment:
 def assess(plan: Recorded, measured: Measurement, known: Known, at: datetime) -> Assessment:
     """Put it together; without any measurement the status is unknown, and the confidence 0."""
     judged = health.overall(measured.readings, plan)
-    baselines = known.baselines or {}
-    strange = anomalies.found(plan, measured, baselines, at)
+    strange = anomalies.found(plan, measured, known.baselines or {}, at)
     return Assessment(
         at=at,
         phase=known.phase,
@@ -83,8 +82,7 @@ def assess(plan: Recorded, measured: Measurement, known: Known, at: datetime) ->
         recommendations=recommendations.recommend(measured, strange, judged_bad=known.judged_bad),
         unmeasured=tuple(_unmeasured(plan, measured, known, at)),
         problem=measured.problem,
-        # Away: each look without an answer makes the next one later, as a Prometheus that starts needs no more of
-        # them.
+        # Each look without an answer makes the next one later: a Prometheus that starts needs no more of them.
         next_look=next_look(known.phase, judged.status, away=known.away + 1 if measured.problem else 0),
     )
 

@@ -53,12 +53,7 @@ def failed(deployment: Deployment) -> Validation | None:
 
 
 def validate(
-    deployment: Deployment,
-    statuses: Sequence[Status],
-    ended: datetime | None,
-    until: datetime,
-    *,
-    weighed: bool,
+    deployment: Deployment, statuses: Sequence[Status], ended: datetime | None, until: datetime, *, weighed: bool
 ) -> Validation:
     """What its watching has shown, which ends at `until`; `statuses` are those of its assessments, oldest first.
 

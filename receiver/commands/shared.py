@@ -6,7 +6,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,6 +19,8 @@ from deploywatch.terminal import say
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,8 +105,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: s
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console) -> None:
     """Print rows as a table, or where that is wider than the console each as a paragraph."""
-    from rich.table import Column, Table  # noqa: PLC0415 - only a table needs it
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - only a table needs it
 
     # As text: what a row says is nobody's markup, and no terminal's command.
     texts = [[Text(_cell(column, row[column])) for column in columns] for row in rows]
@@ -115,17 +116,24 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], consol
     least = [max(map(len, some), default=0) for some in words]
     room = console.width - sum(least)
     if room >= len(least) - 1:
-        heads = (Column(name, min_width=width) for name, width in zip(names, least, strict=True))
-        between = min(2, room // max(1, len(least) - 1))
-        table = Table(*heads, box=None, padding=(0, between, 0, 0))
-        for row in texts:
-            table.add_row(*row)
-        console.print(table)
+        console.print(_table(names, least, texts, room))
         return
     for row in texts:
         cells = [Text.assemble(f"{name} ", value) for name, value in zip(names, row, strict=True) if value]
         # What goes on below is indented: a line that begins at the margin was begun by us.
         console.print(Text("\n  ").join(Text(", ").join(cells).wrap(console, max(1, console.width - 2))))
+
+
+def _table(names: Sequence[str], least: Sequence[int], texts: Iterable[Sequence[Text]], room: int) -> Table:
+    """A table whose columns are as wide as their longest word at least, with what room there is between them."""
+    from rich.table import Column, Table  # noqa: PLC0415 - only a table needs it
+
+    heads = (Column(name, min_width=width) for name, width in zip(names, least, strict=True))
+    between = min(2, room // max(1, len(least) - 1))
+    table = Table(*heads, box=None, padding=(0, between, 0, 0))
+    for row in texts:
+        table.add_row(*row)
+    return table
 
 
 def _cell(column: str, value: Any) -> str:

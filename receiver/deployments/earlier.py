@@ -66,16 +66,11 @@ def last_well(
     connection: Connection, service: str, environment: str, earlier: ColumnElement[bool], judged: set[str]
 ) -> str | None:
     """The last version whose newest deployment was well; `judged` are those that do not count, and grows by others."""
+    c = deployments.c
     query = (
-        select(
-            deployments.c.version,
-            deployments.c.status,
-            deployments.c.verdict,
-            deployments.c.success,
-            _TRIED.label("tried"),
-        )
-        .where(deployments.c.service == service, deployments.c.environment == environment, earlier)
-        .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
+        select(c.version, c.status, c.verdict, c.success, _TRIED.label("tried"))
+        .where(c.service == service, c.environment == environment, earlier)
+        .order_by(c.started_at.desc(), c.id.desc())
         .limit(_LOOK_BACK)
     )
     for version, status, verdict, success, tried in connection.execute(query):
@@ -84,8 +79,7 @@ def last_well(
         # What its pipeline called a success, and the verdict or its watching did not, is nothing to go back to.
         if status == Status.SUCCEEDED and verdict != BAD and success != REFUTED and not tried:
             return str(version)
-        # Its newest deployment decides about a version: one that was well last year and failed yesterday is not
-        # well.
+        # Its newest deployment decides about a version: one that was well once and failed yesterday is not well.
         judged.add(version)
     return None
 

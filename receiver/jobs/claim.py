@@ -47,8 +47,7 @@ _HAS_ROOM = jobs.c.queue.not_in(bindparam("full", expanding=True))
 
 def _first_of(*which: ColumnElement[bool], order: ColumnElement[Any]) -> Select[Any]:
     """The first jobs of one kind that may run now; an index gives them in their order."""
-    # Limited within each part of the union, before the parts are joined: else the whole backlog would be sorted at
-    # each look.
+    # Limited within each part of the union, before they are joined: else each look would sort the whole backlog.
     query = select(jobs).where(*which, _HAS_ROOM, ~_BLOCKED).order_by(order, jobs.c.id).limit(bindparam("most"))
     return select(query.subquery())
 

@@ -10,10 +10,18 @@ from deploywatch.receiver.story import Event, Story
 
 def plain_message(story: Story, failure: str) -> tuple[str, str]:
     """Title and body without any template: the facts, and that the template failed."""
-    incident, alerts = story.incident, worst_first(story.alerts)
+    facts = _facts(story)
+    lines = [f"{name}: {value}" for name, value in facts.items() if value]
+    title = f"{facts['Event']}: {subject(story.incident)}"
+    return title, "\n".join(
+        [*lines, "", f"This message is plain because its template {failure}. Correct the template."]
+    )
+
+
+def _facts(story: Story) -> dict[str, str]:
+    incident, alerts, rollback = story.incident, worst_first(story.alerts), story.rollback
     lead = alerts[0] if alerts else None
-    rollback = story.rollback
-    facts = {
+    return {
         "Event": event_name(story.event),
         "What": line((lead.summary if lead else "") or incident.title),
         "Alert": named(lead, incident) if lead else "",
@@ -25,11 +33,6 @@ def plain_message(story: Story, failure: str) -> tuple[str, str]:
         "Note": line(story.note, 1000),
         "Alerts": line(", ".join(alert.name for alert in alerts[:20]), 1000),
     }
-    lines = [f"{name}: {value}" for name, value in facts.items() if value]
-    title = f"{facts['Event']}: {subject(incident)}"
-    return title, "\n".join(
-        [*lines, "", f"This message is plain because its template {failure}. Correct the template."]
-    )
 
 
 def event_name(event: Event) -> str:

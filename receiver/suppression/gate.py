@@ -68,13 +68,7 @@ GO: Final = Ruling(Reason.GO)
 
 
 def decide(
-    incident: Incident,
-    *,
-    window: Hold | None,
-    silence: Hold | None,
-    asker: Asker,
-    now: datetime,
-    quiet_time: timedelta,
+    incident: Incident, *, window: Hold | None, silence: Hold | None, asker: Asker, now: datetime, quiet_time: timedelta
 ) -> Ruling:
     """Rule on an incident, what holds its service and what silences its alerts; the first that stops it is said.
 

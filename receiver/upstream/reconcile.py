@@ -56,18 +56,19 @@ def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Los
         if current is None or current[0].firing is not alert.firing:
             continue
         took[Lost.FIRING if alert.firing else Lost.RESOLVE] += 1
-        which = f"{alert.name} since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC"
-        sentence = (
-            f"{which} fires in Alertmanager, and was never delivered ({Lost.FIRING})"
-            if alert.firing
-            else f"{which} is no longer in Alertmanager, and no resolve was delivered ({Lost.RESOLVE})"
-        )
-        incident_id = current[1]
+        sentence, incident_id = _sentence(alert), current[1]
         written = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == sentence)
         # Another replica compares as well, and writes the same sentence.
         if incident_id is not None and not connection.execute(select(written)).scalar():
             incident_timeline.write(connection, incident_id, now, Kind.HEALED, sentence)
     return took
+
+
+def _sentence(alert: Alert) -> str:
+    which = f"{alert.name} since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC"
+    if alert.firing:
+        return f"{which} fires in Alertmanager, and was never delivered ({Lost.FIRING})"
+    return f"{which} is no longer in Alertmanager, and no resolve was delivered ({Lost.RESOLVE})"
 
 
 def _is_newer(alert: Alert, known: Alert | None) -> bool:

@@ -68,16 +68,20 @@ def _silent(settings: Watchdog, source: str, called: str, heard: Heard | None, n
         firing=True,
         starts_at=now,
         ends_at=None,
-        labels={
-            "alertname": SILENT,
-            AlertLabel.SERVICE: settings.service,
-            AlertLabel.ENVIRONMENT: settings.environment,
-            AlertLabel.SEVERITY: "critical",
-            AlertLabel.INCIDENT_TYPE: "monitoring_failure",
-            AlertLabel.ACTION: "escalate",
-        },
+        labels=_labels(settings),
         annotations={
             AlertAnnotation.SUMMARY: f"{which} is silent: alerts may not be arriving",
             AlertAnnotation.DESCRIPTION: f"Expected at least every {format_duration(settings.within)}; {last}.",
         },
     )
+
+
+def _labels(settings: Watchdog) -> dict[str, str]:
+    return {
+        "alertname": SILENT,
+        AlertLabel.SERVICE: settings.service,
+        AlertLabel.ENVIRONMENT: settings.environment,
+        AlertLabel.SEVERITY: "critical",
+        AlertLabel.INCIDENT_TYPE: "monitoring_failure",
+        AlertLabel.ACTION: "escalate",
+    }

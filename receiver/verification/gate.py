@@ -89,11 +89,7 @@ async def look(context: Context, asked: Asked) -> Gate:
     if len(plans) != 1:
         return Gate(asked, "", (_no_plan(plans, asked),))
     (plan,) = plans
-    wanted = [
-        requirement
-        for requirement in plan.gate
-        if not requirement.environments or asked.environment in requirement.environments
-    ]
+    wanted = _wanted(plan, asked.environment)
     now = context.clock()
     facts, held = await context.store.read(
         lambda c: (question.facts(c, asked, wanted, now), held_by(c, asked.service, asked.environment))
@@ -101,10 +97,22 @@ async def look(context: Context, asked: Asked) -> Gate:
     # One after another: the gate is asked seldom, and Prometheus is not to be flooded by it.
     checks = [await _check(context, plan, asked, facts, requirement) for requirement in wanted]
     if held:
-        # No plan has to ask for that: what begins now may be overwritten, or overwrite what mends.
-        detail = f"{asked.service} in {asked.environment} is in the hands of {held}"
-        checks.append(Check("target", Standing.CLOSED, detail, "wait until that has ended, and ask again"))
+        checks.append(_held(asked, held))
     return Gate(asked, plan.policy, tuple(checks), tuple(stage.stage for stage in plan.stages))
+
+
+def _wanted(plan: Plan, environment: str) -> list[Requirement]:
+    return [
+        requirement
+        for requirement in plan.gate
+        if not requirement.environments or environment in requirement.environments
+    ]
+
+
+def _held(asked: Asked, holder: str) -> Check:
+    # No plan has to ask for that: what begins now may be overwritten, or overwrite what mends.
+    detail = f"{asked.service} in {asked.environment} is in the hands of {holder}"
+    return Check("target", Standing.CLOSED, detail, "wait until that has ended, and ask again")
 
 
 async def _check(context: Context, plan: Plan, asked: Asked, facts: Facts, wanted: Requirement) -> Check:

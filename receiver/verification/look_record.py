@@ -13,6 +13,7 @@ from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.deployment import BAD
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.store import counters
@@ -36,12 +37,8 @@ def store_look(
 def record_verdict(
     connection: Connection, context: Context, stage: RunningStage, number: int, decision: Decision
 ) -> None:
-    now, known = context.clock(), verdicts.newest(connection, stage.id)
-    if (
-        known is None
-        or known.look != number
-        or _said(known.answer, known.sentences) != _said(decision.answer, decision.sentences)
-    ):
+    now = context.clock()
+    if not _is_recorded(verdicts.newest(connection, stage.id), number, decision):
         counters.add(connection, ReceiverMetric.VERDICTS, decision.answer, decision.reason)
         verdicts.record(
             connection,
@@ -54,6 +51,18 @@ def record_verdict(
     if decision.answer != stage.answer:
         _publish(connection, context, stage, decision, now)
     stages.note_answer(connection, stage.id, decision.answer, decision.reason)
+    _act(connection, stage, decision, now)
+
+
+def _is_recorded(known: StoredVerdict | None, number: int, decision: Decision) -> bool:
+    """Whether the newest verdict says the same, and of the same look."""
+    if known is None or known.look != number:
+        return False
+    return _said(known.answer, known.sentences) == _said(decision.answer, decision.sentences)
+
+
+def _act(connection: Connection, stage: RunningStage, decision: Decision, now: datetime) -> None:
+    """End a bad stage, settle a deployment that is promoted, and alert people where one of them is needed."""
     if decision.answer is Answer.ROLL_BACK:
         stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
         # In the same transaction as the verdict: a crash between them would leave a bad verdict that nothing acts on.

@@ -24,19 +24,13 @@ _HOUR = 3600.0
 
 async def health(question: Question) -> Finding:
     """The exporter finds the service well now."""
-    level = question.wanted.level or DEFAULT_LEVEL
-    target = question.context.settings.rollback.target(question.asked.service, question.asked.environment)
+    level, where = question.wanted.level or DEFAULT_LEVEL, (question.asked.service, question.asked.environment)
+    target = question.context.settings.rollback.target(*where)
     url = question.context.settings.verification.health or (target.verify.url if target else "")
     if not url:
         advice = "name the exporter's health check in verification.health"
         return Finding(Standing.UNKNOWN, "nobody says where the service's health is asked for", advice)
-    health = await verify.look(
-        question.context.http,
-        url.replace("{level}", level),
-        question.asked.service,
-        question.asked.environment,
-        version=None,
-    )
+    health = await verify.look(question.context.http, url.replace("{level}", level), *where, version=None)
     if health.good:
         return Finding(Standing.OPEN, health.detail)
     # Unknown and not closed: that the exporter is away says nothing of the service.

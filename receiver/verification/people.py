@@ -21,13 +21,7 @@ def names(by: str) -> frozenset[str]:
 
 
 def refused(
-    approval: GateApproval,
-    artifact: str,
-    deployer: str,
-    settings: Verification,
-    *,
-    now: datetime,
-    within: timedelta,
+    approval: GateApproval, artifact: str, deployer: str, settings: Verification, *, now: datetime, within: timedelta
 ) -> str:
     """Why an approval does not count, or empty; what is not known counts against it."""
     if approval.withdrawn_at is not None:

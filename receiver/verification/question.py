@@ -105,8 +105,6 @@ class Question:
 def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], now: datetime) -> Facts:
     """Read what the requirements need to know."""
     where = (asked.service, asked.environment)
-    kinds = {BACKUP, *(kind for requirement in wanted if requirement.require == "record" for kind in requirement.of)}
-    records = [gate_records.newest(connection, *where, kind) for kind in kinds]
     earlier = {
         name: with_version(connection, asked.service, name, asked.version, now)
         for requirement in wanted
@@ -116,7 +114,7 @@ def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], n
     return Facts(
         now=now,
         approvals=approvals.of_version(connection, *where, asked.version),
-        records=[record for record in records if record is not None],
+        records=_records(connection, where, wanted),
         open_incidents=incidents.recent(
             connection, only_open=True, limit=_OPEN_SHOWN, service=asked.service, environment=asked.environment
         ),
@@ -124,6 +122,13 @@ def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], n
         previous=well_before(connection, _about_to_begin(asked, now)),
         verified=earlier,
     )
+
+
+def _records(connection: Connection, where: tuple[str, str], wanted: Sequence[Requirement]) -> list[GateRecord]:
+    """The newest of each kind that is asked for; of backups always."""
+    kinds = {BACKUP, *(kind for requirement in wanted if requirement.require == "record" for kind in requirement.of)}
+    records = (gate_records.newest(connection, *where, kind) for kind in kinds)
+    return [record for record in records if record is not None]
 
 
 def _about_to_begin(asked: Asked, now: datetime) -> Deployment:

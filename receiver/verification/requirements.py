@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.deployments.approvals import GateApproval
 from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.escalation.on_call import reach
+from deploywatch.receiver.settings.people.maintenance import RecurringWindow
 from deploywatch.receiver.settings.people.on_call import PRIMARY
 from deploywatch.receiver.settings.verification import Verification
-from deploywatch.receiver.suppression.windows import occurrence
+from deploywatch.receiver.suppression.windows import Window, occurrence
 from deploywatch.receiver.verification import people
 from deploywatch.receiver.verification.question import (
     BACKUP,
@@ -26,20 +28,7 @@ from deploywatch.receiver.verification.question import (
 async def approval(question: Question) -> Finding:
     """Each role's approval, of this version and artifact, by another person each, none of them who deploys."""
     settings = question.context.settings.verification
-    within = timedelta(seconds=question.wanted.within) if question.wanted.within else settings.approvals
-    valid: list[GateApproval] = []
-    refused: list[str] = []
-    for approval in question.facts.approvals:
-        # Not named among the refused: an approval in another role is not meant for this question.
-        if approval.role not in question.wanted.of:
-            continue
-        why = people.refused(
-            approval, question.asked.artifact, question.asked.deployer, settings, now=question.facts.now, within=within
-        )
-        if why:
-            refused.append(f"{approval.by} as {approval.role}: {why}")
-        else:
-            valid.append(approval)
+    valid, refused = _judged_approvals(question)
     # Two roles need two people: whoever has both counts for one of them.
     by_role = people.different(valid, question.wanted.of)
     present = [f"{role} is {approval.by}" for role, approval in by_role.items()]
@@ -53,6 +42,23 @@ async def approval(question: Question) -> Finding:
     if any(why.endswith(people.UNNAMED) for why in refused):
         advice = "ask again with the name of who deploys: --deployer, or `deployer` in the request"
     return Finding(Standing.WAITING, detail, advice)
+
+
+def _judged_approvals(question: Question) -> tuple[list[GateApproval], list[str]]:
+    """The approvals that count, and a sentence about each that does not."""
+    settings, asked = question.context.settings.verification, question.asked
+    within = timedelta(seconds=question.wanted.within) if question.wanted.within else settings.approvals
+    valid, refused = list[GateApproval](), list[str]()
+    for approval in question.facts.approvals:
+        # Not named among the refused: an approval in another role is not meant for this question.
+        if approval.role not in question.wanted.of:
+            continue
+        why = people.refused(approval, asked.artifact, asked.deployer, settings, now=question.facts.now, within=within)
+        if why:
+            refused.append(f"{approval.by} as {approval.role}: {why}")
+        else:
+            valid.append(approval)
+    return valid, refused
 
 
 async def record(question: Question) -> Finding:
@@ -118,30 +124,29 @@ async def change_window(question: Question) -> Finding:
     """Changes are allowed now."""
     settings, now = question.context.settings.verification, question.facts.now
     where = (question.asked.service, question.asked.environment)
-    frozen = [
-        occurring
-        for window in settings.freezes
-        if (occurring := occurrence(window, now)) and occurring.covers(*where, now)
-    ]
+    frozen = _open_windows(settings.freezes, where, now)
     # A freeze wins over a window: it is the exception that somebody has written down.
     if frozen:
         last = max(frozen, key=lambda window: window.ends_at)
         detail = f"changes are frozen until {last.ends_at:%Y-%m-%d %H:%M} UTC: {last.reason}"
         return Finding(Standing.CLOSED, detail, "wait until then")
-    meant = [
-        window
-        for window in settings.change_windows
-        if window.service in ("*", question.asked.service) and window.environment in ("*", question.asked.environment)
-    ]
-    open_now = [
-        occurring for window in meant if (occurring := occurrence(window, now)) and occurring.covers(*where, now)
-    ]
+    meant = [window for window in settings.change_windows if _is_for(window, *where)]
+    open_now = _open_windows(meant, where, now)
     if open_now:
         return Finding(Standing.OPEN, f"{open_now[0].reason}, until {open_now[0].ends_at:%H:%M} UTC")
     if meant:
         names = ", ".join(window.name for window in meant)
         return Finding(Standing.CLOSED, f"no change window is open; there are: {names}", "wait for one")
     return Finding(Standing.OPEN, "changes are allowed at any time")
+
+
+def _is_for(window: RecurringWindow, service: str, environment: str) -> bool:
+    return window.service in ("*", service) and window.environment in ("*", environment)
+
+
+def _open_windows(windows: Iterable[RecurringWindow], where: tuple[str, str], now: datetime) -> list[Window]:
+    open_now = (occurrence(window, now) for window in windows)
+    return [window for window in open_now if window and window.covers(*where, now)]
 
 
 async def verified_before(question: Question) -> Finding:

@@ -147,9 +147,12 @@ async def look(http: aiohttp.ClientSession, url: str, service: str, environment:
     if not isinstance(answer, dict) or "status" not in answer:
         detail = f"the exporter's answer says no status (HTTP {response.status})"
         return Health(good=False, detail=detail, answered=False)
-    running = str(answer.get("version") or "")
-    if answer["status"] != "healthy":
-        return Health(good=False, detail=f"{service} is {answer['status']}", running=running)
+    return _judged(service, version, str(answer["status"]), str(answer.get("version") or ""))
+
+
+def _judged(service: str, version: str | None, status: str, running: str) -> Health:
+    if status != "healthy":
+        return Health(good=False, detail=f"{service} is {status}", running=running)
     # Healthy, but the old pods still answer: that is not the rollback's success.
     if version and running and running != version:
         return Health(good=False, detail=f"{service} runs {running}, not {version}", running=running)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -16,8 +17,9 @@ from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, num
 from deploywatch.receiver.api.schemas.stages import StageAnswer, VerdictAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger, stages, verdicts
-from deploywatch.receiver.deployments.deployment import BAD, Status
+from deploywatch.receiver.deployments.deployment import BAD, Deployment, Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.verification import judging, watcher
@@ -131,16 +133,7 @@ class Stages:
             if stage is None:
                 which = f"no stage {name!r}" if name else "no stage"
                 raise web.HTTPNotFound(text=f"deployment {wanted} has begun {which}\n")
-            newest = verdicts.newest(connection, stage.id)
-            return {
-                "deployment": deployment.to_json(),
-                "stage": stage.to_json(),
-                "verdict": newest.to_json() if newest else None,
-                "evidence": judging.progress(stage.plan, newest.findings) if newest else [],
-                "elapsed_seconds": max(0.0, ((stage.ended_at or now) - stage.started_at).total_seconds()),
-                "at_most_seconds": stage.plan.at_most,
-                "over": stage.state is not StageState.RUNNING,
-            }
+            return _standing(deployment, stage, verdicts.newest(connection, stage.id), now)
 
         standing = await self._context.store.read(read)
         return web.json_response(standing) if standing else not_found("deployment", wanted)
@@ -152,13 +145,7 @@ class Stages:
         def write(connection: Connection) -> RunningStage | None:
             if ledger.find(connection, wanted) is None:
                 return None
-            stage = stages.newest(connection, wanted)
-            if stage is None or stage.state is not StageState.RUNNING:
-                raise web.HTTPConflict(text=f"no stage of deployment {wanted} waits for anybody\n")
-            if sent.stage is not None and sent.stage != stage.id:
-                raise web.HTTPConflict(text=f"{stage.name} runs by now; look at it, and accept that\n")
-            if stage.answer == Answer.PROMOTE:
-                raise web.HTTPConflict(text=f"stage {stage.name} was promoted; there is nothing to accept\n")
+            stage = _waiting(connection, wanted, sent)
             stages.accept(connection, stage.id, now, by=sent.by, why=sent.why)
             # In the middle a person's word lets the pipeline go on; the deployment is judged by what comes after.
             if stage.plan.last:
@@ -169,6 +156,32 @@ class Stages:
 
         accepted = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
         return web.json_response(accepted.to_json()) if accepted else not_found("deployment", wanted)
+
+
+def _standing(
+    deployment: Deployment, stage: RunningStage, newest: StoredVerdict | None, now: datetime
+) -> dict[str, Any]:
+    return {
+        "deployment": deployment.to_json(),
+        "stage": stage.to_json(),
+        "verdict": newest.to_json() if newest else None,
+        "evidence": judging.progress(stage.plan, newest.findings) if newest else [],
+        "elapsed_seconds": max(0.0, ((stage.ended_at or now) - stage.started_at).total_seconds()),
+        "at_most_seconds": stage.plan.at_most,
+        "over": stage.state is not StageState.RUNNING,
+    }
+
+
+def _waiting(connection: Connection, wanted: int, sent: AcceptedHold) -> RunningStage:
+    """The stage whose hold a person accepts; 409 where none waits, or another one than they have seen."""
+    stage = stages.newest(connection, wanted)
+    if stage is None or stage.state is not StageState.RUNNING:
+        raise web.HTTPConflict(text=f"no stage of deployment {wanted} waits for anybody\n")
+    if sent.stage is not None and sent.stage != stage.id:
+        raise web.HTTPConflict(text=f"{stage.name} runs by now; look at it, and accept that\n")
+    if stage.answer == Answer.PROMOTE:
+        raise web.HTTPConflict(text=f"stage {stage.name} was promoted; there is nothing to accept\n")
+    return stage
 
 
 def _went_well(connection: Connection, stage: RunningStage) -> bool:
