@@ -21,7 +21,7 @@ STRANGER_BYTES = 64 * 1024
 """Bytes of a body that is read for one who has shown no credential."""
 STRANGER_SECONDS = 10.0
 """How long such a body may take to arrive."""
-# Far more than any request to the API has; a file of deployments is sent record by record.
+# Far more than any request to the API has, but for a long file of deployments, which is to be divided.
 REQUEST_BYTES = 1024**2
 """Bytes of a body that is read for one who has shown a credential, or needs none; webhooks may be larger."""
 TOGETHER_BYTES = 32 * 1024**2
@@ -91,8 +91,7 @@ def admission(
         if foreign is not None:
             refused(foreign)
             return _closing(403, _SAID[foreign])
-        unread = _refused_body(request, open_paths)
-        if unread is not None:
+        if (unread := _refused_body(request, open_paths)) is not None:
             return unread
         if not request.body_exists or request.method in _SAFE or request.path in large_paths:
             return await handler(request)
@@ -173,8 +172,7 @@ def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Respo
         return None
     by_form = request.path in open_paths or request.match_info.route in _TAKES_FORMS
     wanted = (_JSON, FORM) if by_form else (_JSON,)
-    # Such as CloudEvents': a page of another site cannot send them unasked, as little as plain JSON.
-    # The page that posts these asks the server first (CORS preflight), which answers no.
+    # Such as CloudEvents': as with plain JSON, a page of another site asks first (CORS preflight), and is told no.
     is_json = request.content_type.startswith("application/") and request.content_type.endswith("+json")
     if request.content_type not in wanted and not is_json:
         return _closing(415, f"the body's Content-Type must be {' or '.join(wanted)}")

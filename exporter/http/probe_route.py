@@ -30,9 +30,8 @@ DEFAULT_MODULE = "http_2xx"
 _TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
-# Answered with 400, as blackbox_exporter does; what went wrong with the target itself is a measurement and 200.
 class RequestError(DeploywatchError):
-    """The request cannot be probed as it is; the answer is 400."""
+    """The request cannot be probed as it is: 400, as blackbox_exporter says; what goes wrong with a target is 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +174,8 @@ def metrics(result: Result, format_: Format = Format.TEXT) -> str:
     return exposition.text(format_)
 
 
-# `hostname` is blackbox_exporter's: one address is probed in the name of several hosts.
 def _for_hostname(settings: AnyProbe, hostname: str) -> AnyProbe:
-    """As blackbox_exporter: the name to ask for in Host and in TLS, whatever address the target is."""
+    """As blackbox_exporter's `hostname`: the name to ask for in Host and in TLS, whatever address the target is."""
     try:
         match settings.kind:
             case "http" if any(name.lower() == "host" for name in settings.headers):

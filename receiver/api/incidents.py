@@ -48,18 +48,12 @@ class Incidents:
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        narrow, answer = ("status", "severity", "service", "environment", "limit"), IncidentAnswer
+        narrow = ("status", "severity", "service", "environment", "limit")
+        answer, many = IncidentAnswer, list[IncidentAnswer]
         return (
-            Route("GET", "/incidents", Scope.READ, self.incidents, query=narrow, answer=list[IncidentAnswer]),
+            Route("GET", "/incidents", Scope.READ, self.incidents, query=narrow, answer=many),
             Route("GET", "/incidents/{id}", Scope.READ, self.incident, answer=WholeIncidentAnswer),
-            Route(
-                "POST",
-                "/incidents/acknowledge",
-                Scope.RESPOND,
-                self.acknowledge_several,
-                body=Several,
-                answer=list[IncidentAnswer],
-            ),
+            Route("POST", "/incidents/acknowledge", Scope.RESPOND, self.acknowledge_several, body=Several, answer=many),
             Route("POST", "/incidents/{id}/acknowledge", Scope.RESPOND, self.acknowledge, body=Person, answer=answer),
             Route("POST", "/incidents/{id}/resolve", Scope.RESPOND, self.resolve, body=Resolve, answer=answer),
             Route("POST", "/incidents/{id}/comment", Scope.RESPOND, self.comment, body=Comment, answer=answer),

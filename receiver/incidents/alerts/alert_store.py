@@ -22,7 +22,6 @@ from deploywatch.receiver.store.writing import AT_ONCE
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
 SINCE = func.coalesce(alerts.c.lowered_to, alerts.c.starts_at)
 
-
 EPISODES = among(
     select(
         alerts.c.fingerprint,
@@ -36,7 +35,6 @@ EPISODES = among(
     ).where(alerts.c.current),
     alerts.c.fingerprint,
 )
-
 
 _RECENT_ONES = (
     select(literal(value=True))
