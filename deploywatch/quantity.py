@@ -138,13 +138,6 @@ def format_duration(value: timedelta) -> str:
     return _seconds(Decimal(value // timedelta(microseconds=1)) / 1_000_000)
 
 
-def number_of(count: object, noun: str, nouns: str = "") -> str:
-    """Write how many there are: `1 rollback`, `2 rollbacks`, `1,904 requests`; `nouns` where an s does not do."""
-    # What another server calls a count may be anything.
-    shown = f"{count:,}" if isinstance(count, int | float) else str(count)
-    return f"{shown} {noun if count == 1 else nouns or f'{noun}s'}"
-
-
 def plain(value: Decimal) -> str:
     """Write a decimal without exponent and without needless zeros, as PromQL and people read it."""
     text = f"{value:f}"

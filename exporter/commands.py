@@ -28,7 +28,8 @@ from deploywatch.exporter.reports import FORMATS, Show
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.exporter.wait import until_ready
-from deploywatch.quantity import number_of, parse_duration
+from deploywatch.plurals import number_of
+from deploywatch.quantity import parse_duration
 from deploywatch.terminal import say
 from deploywatch.web import gc_tuning, options
 from deploywatch.web.prefix import External

@@ -22,7 +22,7 @@ from deploywatch.exporter.schedule import Scheduler
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 from deploywatch.files.watched_files import WATCHED
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.web import gc_tuning
 
 log = logs.get("exporter")

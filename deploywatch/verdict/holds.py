@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.verdict.sentences import sentence
 from deploywatch.verdict.values import (
     Finding,

@@ -13,7 +13,7 @@ from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.exporter.health.services import ServiceHealth
 from deploywatch.exporter.http import pictures
 from deploywatch.exporter.results import iso
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 
 # A page of 5,000 rows is slow in a browser, and nobody reads it.
 MOST_ROWS = 500

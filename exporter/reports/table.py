@@ -9,7 +9,7 @@ from rich.text import Text
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.exporter.results import iso
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.terminal import clean
 
 _TITLES = ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason", "Target", "Failing since")

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.receiver.actions import runs, target_lock
 from deploywatch.receiver.actions.rollback.situation import HOUR
 from deploywatch.receiver.actions.runs import Begun

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, timedelta
 from typing import Any, Final
 
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import whole

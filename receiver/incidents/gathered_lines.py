@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.kinds import Kind
 

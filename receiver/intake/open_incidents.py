@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
-from deploywatch.quantity import format_duration, number_of, parse_duration
+from deploywatch.plurals import number_of
+from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert

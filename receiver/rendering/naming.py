@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.story import AlertView, IncidentView
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from datetime import timedelta
 
-from deploywatch.quantity import format_duration, number_of
+from deploywatch.plurals import number_of
+from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import verify
 from deploywatch.receiver.verification import counting
 from deploywatch.receiver.verification.question import (

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.rules.build import ROUTES, Files, Stage, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all

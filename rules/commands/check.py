@@ -14,8 +14,9 @@ import click
 from deploywatch import config
 from deploywatch.errors import UnreachableError
 from deploywatch.files.document import path_text
+from deploywatch.plurals import number_of
 from deploywatch.prometheus import Prometheus
-from deploywatch.quantity import format_duration, number_of, parse_duration
+from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.rules.live import asking, buckets, history, parts, presence, quantiles
 from deploywatch.rules.live.cost import costs
 from deploywatch.rules.live.findings import Finding, Grade

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from deploywatch.errors import DeploywatchError
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.rules.build import ROUTES, Files, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all

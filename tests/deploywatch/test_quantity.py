@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploywatch.config import Settings
+from deploywatch.plurals import number_of
 from deploywatch.quantity import (
     _SUFFIXES,
     Duration,
@@ -17,7 +18,6 @@ from deploywatch.quantity import (
     QuantityField,
     Unit,
     format_duration,
-    number_of,
     parse_duration,
     parse_quantity,
     plain,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from deploywatch.quantity import format_duration, number_of
+from deploywatch.plurals import number_of
+from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback.confidence import Advice, weigh
 from deploywatch.receiver.actions.rollback.situation import ApprovalState, Go, Refusal, Refused, Situation
 from deploywatch.receiver.deployments.deployment import Deployment, Status

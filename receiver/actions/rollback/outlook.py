@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from deploywatch.quantity import format_duration, number_of
+from deploywatch.plurals import number_of
+from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import brakes
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
 from deploywatch.receiver.actions.rollback.planning import values

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploywatch.quantity import format_duration, number_of
+from deploywatch.plurals import number_of
+from deploywatch.quantity import format_duration
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import FORMAT, echo, given, pass_client
 from deploywatch.receiver.rendering.text import line

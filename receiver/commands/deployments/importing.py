@@ -11,7 +11,7 @@ import click
 
 from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
-from deploywatch.quantity import number_of
+from deploywatch.plurals import number_of
 from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands.deployments import telling
 from deploywatch.receiver.commands.shared import echo, pass_client
