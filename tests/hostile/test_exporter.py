@@ -33,6 +33,17 @@ from tests.exporter.support import Tcp, eventually
 from tests.hostile.texts import TEXTS, assert_page, assert_text
 from tests.support.browser import new_page
 
+PROBE_PAGE = "/probes/{service}/{environment}/{probe}"
+HTML = frozenset({"/", "/wall", "/services", PROBE_PAGE, "/results/{number}"})
+# JSON, YAML, a stream of numbers, or words of our own alone.
+NO_HTML = frozenset(
+    {
+        *("/-/healthy", "/-/ready", "/-/reload", "/config", "/live", "/metrics", "/probe"),
+        *("/health", "/health/database", "/health/integrations", "/health/live", "/health/ready", "/health/redis"),
+        "/health/services/{service}",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -206,7 +217,12 @@ async def test_each_page_and_answer_of_the_exporter_is_text(ground: Ground, caps
         url = str(server.make_url("/")).rstrip("/")
         numbers = [entry.number for entry in running.board.history.failures()]
         assert len(numbers) > len(TEXTS)
-        pages = ["/", "/?service=<script>pwned=1</script>&status=\u202e", *(f"/results/{n}" for n in numbers)]
+        names = list(ground.config.services["s0"].probes)
+        probes = [f"/probes/s{number}/test/{name}" for number in range(len(TEXTS)) for name in names]
+        pages = ["/", "/?service=<script>pwned=1</script>&status=\u202e", "/wall", "/services", *probes]
+        pages += [f"/results/{number}" for number in numbers]
+        routes = {resource.canonical for resource in server.app.router.resources()}
+        assert {route for route in routes if not route.startswith("/static/")} == HTML | NO_HTML
         async with aiohttp.ClientSession() as session:
             for page in pages:
                 async with session.get(f"{url}{page}") as answer:
@@ -225,7 +241,8 @@ async def test_each_page_and_answer_of_the_exporter_is_text(ground: Ground, caps
                     assert answer.content_type == "text/plain"
                     assert_text(await answer.text())
         async with new_page() as browser:
-            for page in pages[: MOST_ROWS // 10]:
+            some = [*pages[:4], *probes[:: len(names) + 1], *pages[-MOST_ROWS // 10 :]]
+            for page in some:
                 await browser.goto(f"{url}{page}")
                 assert await browser.evaluate("typeof window.pwned") == "undefined"
                 assert await browser.locator("script:not([src^='/static/']), img, iframe").count() == 0
