@@ -212,7 +212,8 @@ async def test_each_form_of_a_check_is_text(ground: Ground) -> None:
 async def test_each_page_and_answer_of_the_exporter_is_text(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level="debug")
     running = Exporter(ground.file, ground.config)
-    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
+    app = make_server(running, listen=":0", web_config=None).app
+    async with TestServer(app) as server:
         await eventually(lambda: running.not_ready() is None)
         url = str(server.make_url("/")).rstrip("/")
         numbers = [entry.number for entry in running.board.history.failures()]
@@ -221,7 +222,7 @@ async def test_each_page_and_answer_of_the_exporter_is_text(ground: Ground, caps
         probes = [f"/probes/s{number}/test/{name}" for number in range(len(TEXTS)) for name in names]
         pages = ["/", "/?service=<script>pwned=1</script>&status=\u202e", "/wall", "/services", *probes]
         pages += [f"/results/{number}" for number in numbers]
-        routes = {resource.canonical for resource in server.app.router.resources()}
+        routes = {resource.canonical for resource in app.router.resources()}
         assert {route for route in routes if not route.startswith("/static/")} == HTML | NO_HTML
         async with aiohttp.ClientSession() as session:
             for page in pages:
