@@ -27,6 +27,9 @@ def take_out(document: Document, base: Path) -> Refusals:
         return {}
     refusals: dict[str, tuple[Problem, ...]] = {}
     for name, entry in list(modules.items()):
+        if entry is None:
+            refusals[name] = _empty(document, name)
+            del modules[name]
         # Only blackbox_exporter's form: a fault in our own form is refused with the whole file, as in any of its keys.
         if not isinstance(entry, dict) or "prober" not in entry:
             continue
@@ -35,6 +38,13 @@ def take_out(document: Document, base: Path) -> Refusals:
             refusals[name] = tuple(sorted(problems))
             del modules[name]
     return refusals
+
+
+def _empty(document: Document, name: str) -> tuple[Problem, ...]:
+    """What is wrong with a module that says nothing; blackbox_exporter loads it, and each of its probes fails."""
+    whole = Document(document.file, document.data, document.places)
+    whole.report(("modules", name), "says nothing; write its prober, such as `prober: http`, or take it out")
+    return tuple(whole.problems)
 
 
 def _faults(document: Document, name: str, entry: Mapping[str, Any], base: Path) -> list[Problem]:

@@ -311,6 +311,14 @@ def test_one_of_our_own_modules_that_is_wrong_refuses_the_file(write: Write) -> 
         load(write, "  m: {kind: http, metod: GET}\n")
 
 
+def test_a_module_that_says_nothing_is_refused_alone(write: Write) -> None:
+    settings = load(write, "  m:\n")
+    (problem,) = settings.refused["m"]
+    assert "says nothing; write its prober" in problem.message
+    assert "m" not in settings.modules
+    assert settings.modules
+
+
 def test_a_file_in_which_nothing_can_run_is_refused(write: Write) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load(write("modules: {a: {prober: websocket}, b: {prober: unix}}"), variables={})
