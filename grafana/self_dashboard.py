@@ -142,8 +142,24 @@ def _exporter() -> tuple[Panel, ...]:
     )
 
 
-def _schedule() -> tuple[Panel, ...]:
+def _starts() -> Panel:
     late = Line(_LATE_SECONDS, "high", fires_above=True)
+    return Panel(
+        "Runs that start late",
+        "How much later than planned runs begin, and how much later the event loop goes on: all but one of 100.",
+        tuple(
+            Query(f"histogram_quantile(0.99, sum by (le) (rate({name}_bucket[{RATE}])))", legend)
+            for name, legend in (
+                ("deploywatch_exporter_start_lag_seconds", "start of runs"),
+                ("deploywatch_exporter_event_loop_lag_seconds", "event loop"),
+            )
+        ),
+        Lines(_SECONDS, (late,)),
+        width=8,
+    )
+
+
+def _schedule() -> tuple[Panel, ...]:
     return (
         _lines(
             "Missed runs",
@@ -152,19 +168,7 @@ def _schedule() -> tuple[Panel, ...]:
             "{{job}} {{instance}}",
             unit=PER_SECOND,
         ),
-        Panel(
-            "Runs that start late",
-            "How much later than planned runs begin, and how much later the event loop goes on: all but one of 100.",
-            tuple(
-                Query(f"histogram_quantile(0.99, sum by (le) (rate({name}_bucket[{RATE}])))", legend)
-                for name, legend in (
-                    ("deploywatch_exporter_start_lag_seconds", "start of runs"),
-                    ("deploywatch_exporter_event_loop_lag_seconds", "event loop"),
-                )
-            ),
-            Lines(_SECONDS, (late,)),
-            width=8,
-        ),
+        _starts(),
         Panel(
             "Runs at once",
             "Runs that are under way, and how many there may be (dashed); at that line, targets wait for each other.",

@@ -63,27 +63,8 @@ def _interval(refusal: str) -> timedelta:
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Queue the decision again, after the usual delay, once it would come out otherwise."""
-    now, settings = context.clock(), context.settings
-    asked, refusal = job.payload["asked"], job.payload["refusal"]
-
-    def look(connection: Connection) -> tuple[Incident, gate.Ruling, str]:
-        incident = store.get(connection, job.incident_id)
-        # Whether it may act at all is the gate's to say, here as everywhere; the brakes come after that.
-        ruling = gate.decide(
-            incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=settings.quiet_time
-        )
-        at = situation(connection, settings, incident, now, fingerprint=asked.get("fingerprint", ""))
-        decision = planning.decide(at, incident, settings.rollback)
-        # What was only announced waits for another mode, and any brake that holds meanwhile is no news.
-        if refusal == DRY_RUN and not (isinstance(decision, Refused) and decision.reason in FINAL):
-            acts = isinstance(decision, Planned) and decision.go.mode != "dry-run"
-            return incident, ruling, "" if acts else DRY_RUN
-        if isinstance(decision, Refused):
-            return incident, ruling, decision.reason
-        # An alert that joined has had it queued already: that decision is this one.
-        return incident, ruling, refusal if _is_queued(connection, incident.id) else ""
-
-    incident, ruling, reason = await context.store.read(look)
+    now, refusal = context.clock(), job.payload["refusal"]
+    incident, ruling, reason = await context.store.read(lambda c: _look(c, context, job, now))
     if not ruling.opens:
         return ruling.outcome()
     if reason == refusal:
@@ -91,28 +72,49 @@ async def handle(context: Context, job: Job) -> Outcome:
     # It would be refused, and in a way that no later look changes.
     if reason in FINAL:
         return done(f"another decision: {reason}")
-    why = (
-        "it was only announced, and the mode is another one"
-        if refusal == DRY_RUN
-        else f"{refusal} does not hold any more"
-    )
+    why = f"{refusal} does not hold any more"
+    if refusal == DRY_RUN:
+        why = "it was only announced, and the mode is another one"
     text = f"{why}: whether to roll back is decided again"
-    decision = NewJob(
+
+    def record(connection: Connection) -> None:
+        timeline.write(connection, incident.id, now, Kind.ROLLBACK_RECONSIDERED, text)
+        enqueue(connection, now, _decision(context, job, incident, now))
+
+    return done(text, record)
+
+
+def _look(connection: Connection, context: Context, job: Job, now: datetime) -> tuple[Incident, gate.Ruling, str]:
+    """The incident, whether anything may be done for it, and why it would be refused now; empty when it would not."""
+    settings, refusal = context.settings, job.payload["refusal"]
+    incident = store.get(connection, job.incident_id)
+    # Whether it may act at all is the gate's to say, here as everywhere; the brakes come after that.
+    ruling = gate.decide(
+        incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=settings.quiet_time
+    )
+    at = situation(connection, settings, incident, now, fingerprint=job.payload["asked"].get("fingerprint", ""))
+    decision = planning.decide(at, incident, settings.rollback)
+    # What was only announced waits for another mode, and any brake that holds meanwhile is no news.
+    if refusal == DRY_RUN and not (isinstance(decision, Refused) and decision.reason in FINAL):
+        acts = isinstance(decision, Planned) and decision.go.mode != "dry-run"
+        return incident, ruling, "" if acts else DRY_RUN
+    if isinstance(decision, Refused):
+        return incident, ruling, decision.reason
+    # An alert that joined has had it queued already: that decision is this one.
+    return incident, ruling, refusal if _is_queued(connection, incident.id) else ""
+
+
+def _decision(context: Context, job: Job, incident: Incident, now: datetime) -> NewJob:
+    return NewJob(
         kind=ROLLBACK,
         key=f"{job.payload['key']}:{job.id}",
         serial_key=serial_key(incident.service, incident.environment),
         # The usual delay, in which alerts that began with the same event still come in.
-        run_at=now + settings.rollback.delay,
+        run_at=now + context.settings.rollback.delay,
         urgency=urgency.of(incident.severity),
         incident_id=incident.id,
-        payload=asked,
+        payload=job.payload["asked"],
     )
-
-    def record(connection: Connection) -> None:
-        timeline.write(connection, incident.id, now, Kind.ROLLBACK_RECONSIDERED, text)
-        enqueue(connection, now, decision)
-
-    return done(text, record)
 
 
 def _is_queued(connection: Connection, incident_id: int) -> bool:
